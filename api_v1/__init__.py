@@ -1,0 +1,7 @@
+"""Billing over HTTP: `app.register_blueprint(billing_bp)`, or `Billing(app)`."""
+
+from api_v1.blueprint import Billing, billing_bp
+from api_v1 import errors as _errors  # noqa: F401  registers the error handlers
+from api_v1.routes import billing as _billing, ops as _ops  # noqa: F401  register the routes
+
+__all__ = ["Billing", "billing_bp"]

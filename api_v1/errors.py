@@ -1,0 +1,96 @@
+"""How a refusal is answered: one table of statuses, one shape of JSON, never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Response, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from api_v1.blueprint import billing_bp
+from api_v1.runtime import current_runtime
+from api_v1.wire import json_response
+from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUnavailable
+from turf_saas import errors
+from turf_saas.messages import LOCALES, say
+
+logger = logging.getLogger("turf_saas.billing")
+
+RETRY_SECONDS = 1
+
+STATUS: dict[type[errors.BillingError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.InvalidInput: 422,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+}
+STATUS_OF_CODE = {"json_expected": 415, "body_too_large": 413, "method_not_allowed": 405}
+
+
+def locale() -> str:
+    """The caller's language: Accept-Language when it names one of ours, else the setting."""
+    if "Accept-Language" not in request.headers:
+        return current_runtime().settings.locale
+    if "billing_locale" not in g:
+        g.billing_locale = request.accept_languages.best_match(LOCALES) or current_runtime().settings.locale
+    return str(g.billing_locale)
+
+
+def error_response(code: str, status: int, headers: dict[str, str] | None = None, **params: Any) -> Response:
+    return json_response({"error": say(code, locale(), **params), "code": code}, status, headers)
+
+
+@billing_bp.errorhandler(errors.BillingError)
+def _refused(error: errors.BillingError) -> Response:
+    status = STATUS_OF_CODE.get(error.code) or next(
+        (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500
+    )
+    body: dict[str, Any] = {"error": say(error.code, locale(), **error.params), "code": error.code}
+    if error.faults:
+        body["errors"] = [
+            {"loc": fault.loc, "code": fault.code, "message": say(fault.code, locale(), **fault.params)}
+            for fault in error.faults
+        ]
+    headers = {}
+    if isinstance(error, errors.TooMany):
+        headers["Retry-After"] = str(error.retry_after)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 405:
+        headers["Allow"] = error.params["allowed"]
+    return json_response(body, status, headers)
+
+
+@billing_bp.errorhandler(DatabaseError)
+def _database(error: DatabaseError) -> Response:
+    if isinstance(error, DatabaseUnavailable):
+        busy = isinstance(error, DatabaseBusy)
+        logger.warning("%s %s: %s", request.method, request.path, error)
+        code = "database_busy" if busy else "database_unavailable"
+        return error_response(code, 503, {"Retry-After": str(RETRY_SECONDS)})
+    if isinstance(error, DatabaseRefused):
+        logger.error("%s", error)
+        return error_response("database_refused", 503, {"Retry-After": "60"})
+    return _unexpected(error)
+
+
+@billing_bp.errorhandler(HTTPException)
+def _http(error: HTTPException) -> Response:
+    if error.response is not None and error.code is None:
+        return error.response  # type: ignore[return-value]
+    if isinstance(error, RequestEntityTooLarge):
+        return error_response("body_too_large", 413, limit=request.max_content_length)
+    codes = {404: "not_found", 400: "bad_request"}
+    status = error.code or 500
+    return error_response(codes.get(status, "bad_request" if status < 500 else "internal_error"), status)
+
+
+@billing_bp.errorhandler(Exception)
+def _unexpected(error: Exception) -> Response:
+    logger.exception("%s %s failed", request.method, request.path, exc_info=error)
+    return error_response("internal_error", 500)

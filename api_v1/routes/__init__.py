@@ -1,0 +1,1 @@
+"""The routes, one file per resource. Importing a module here registers its routes on the blueprint."""

@@ -1,0 +1,61 @@
+"""Is it up, is it ready; and the answers for what is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import NotFound as NoSuchRule
+
+from api_v1.blueprint import billing_bp
+from api_v1.errors import error_response
+from api_v1.routing import route
+from api_v1.runtime import current_runtime
+from api_v1.wire import json_response
+from billing_db import atomic
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@route("GET", "/healthz", summary="The process answers", who="anyone")
+def healthz() -> Any:
+    return "ok"
+
+
+@route("GET", "/readyz", summary="The database is up to date and can be written", who="anyone")
+def readyz() -> Any:
+    db = current_runtime().db()
+    with atomic(db):
+        pass
+    return "ready"
+
+
+@billing_bp.after_request
+def _never_cached(response: Response) -> Response:
+    """What a user sees is for that user, now; and JSON is never to be taken for a page."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.vary.add("Accept-Language")
+    return response
+
+
+def nothing_here(**_: Any) -> Response:
+    """Below our prefix an unknown path is a 404 and a wrong method a 405, in JSON, whatever the host does elsewhere."""
+    rules = current_app.url_map.bind_to_environ(request.environ)
+    allowed = []
+    for method in METHODS:
+        try:
+            rule, _arguments = rules.match(method=method, return_rule=True)
+        except (NoSuchRule, MethodNotAllowed):
+            continue
+        if not rule.endpoint.endswith(".nothing_here"):
+            allowed.append(method)
+    if not allowed:
+        return error_response("not_found", 404)
+    names = ", ".join(allowed)
+    return error_response("method_not_allowed", 405, {"Allow": names}, allowed=names)
+
+
+for _rule in ("", "/", "/<path:rest>"):
+    billing_bp.add_url_rule(_rule, "nothing_here", nothing_here, methods=METHODS, provide_automatic_options=False)

@@ -1,0 +1,98 @@
+"""Every request and answer, once: these models validate what comes in and document what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from turf_saas.values import Month
+
+MAX_INT = 2**63 - 1
+Count = Annotated[int, Field(ge=0, le=MAX_INT)]
+UserId = int | str
+
+
+def _a_month(text: str) -> str:
+    if Month.parse(text) is None:
+        raise PydanticCustomError("month_invalid", "month_invalid", {"fault": True})
+    return text
+
+
+def _clean(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("field_text", "field_text", {"fault": True})
+    return text
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+MonthText = Annotated[
+    str,
+    AfterValidator(_a_month),
+    Field(json_schema_extra={"pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "example": "2026-05"}),
+]
+
+
+class Input(BaseModel):
+    """What somebody sends: exact types, unknown fields refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    """What we answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FaultOut(Output):
+    loc: str = Field(description="JSON pointer to the field")
+    code: str
+    message: str
+
+
+class Error(Output):
+    error: str = Field(description="A sentence in the caller's language")
+    code: str = Field(description="Stable English code")
+    errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query")
+
+
+class NoQuery(Input):
+    pass
+
+
+class ConsumptionQuery(Input):
+    month: MonthText | None = None
+
+
+class ConsumptionOfCalls(Output):
+    total_api_calls: Count
+    limit_api_calls: Count | None
+    usage_pct: float | None
+
+
+class Alert(Output):
+    type: Literal["soft", "hard"]
+    metric: str
+    message: str
+    current: Count
+    limit: Count
+
+
+class GaugeOut(Output):
+    metric: str
+    used: Count
+    limit: Count | None = Field(description="null: unlimited")
+    remaining: Count | None
+    usage_pct: float | None = Field(description="Cut after one decimal")
+    level: Literal["soft", "hard"] | None
+
+
+class Consumption(Output):
+    user_id: UserId
+    plan: str
+    month: MonthText
+    consumption: ConsumptionOfCalls
+    alerts: list[Alert]
+    metrics: list[GaugeOut]

@@ -1,0 +1,155 @@
+"""Databases of both engines, an app on each, and the cast. Nothing of ours is ever mocked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+import billing_db
+from billing_db import Connection
+from tests import cast as the_cast
+from tests import postgres
+from tests.cast import SECRET, Cast, Person
+from turf_saas import schema
+from turf_saas.settings import read_settings
+
+ENGINES = ["sqlite", "postgresql"]
+NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test sees its own settings only, and leaves no connection open."""
+    for name in list(os.environ):
+        if name.startswith(("BILLING_", "STRIPE_", "TURF_SAAS_", "JWT_")):
+            monkeypatch.delenv(name)
+    yield
+    billing_db.close_db()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    reason = postgres.why_not()
+    if reason:
+        pytest.skip(reason)
+    with postgres.Cluster() as started:
+        yield started
+
+
+def _migrated(url: str) -> str:
+    db = billing_db.connect(url)
+    schema.migrate(db, NOW, read_settings({"TURF_SAAS_DB": url}))
+    db.close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def template_of(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], str]:
+    """A migrated database per engine, made once and copied for each test."""
+    made: dict[str, str] = {}
+
+    def get(engine: str) -> str:
+        if engine not in made:
+            if engine == "sqlite":
+                made[engine] = _migrated(str(tmp_path_factory.mktemp("template") / "billing.db"))
+            else:
+                made[engine] = _migrated(request.getfixturevalue("cluster").new_database())
+        return made[engine]
+
+    return get
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database with nothing in it, on both engines in turn."""
+    if engine == "sqlite":
+        yield str(tmp_path / "empty.db")
+        return
+    cluster = request.getfixturevalue("cluster")
+    url = cluster.new_database()
+    yield url
+    billing_db.close_db()
+    cluster.drop_database(url)
+
+
+@pytest.fixture
+def url(
+    engine: str, tmp_path: Path, template_of: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """A migrated database, on both engines in turn."""
+    template = template_of(engine)
+    if engine == "sqlite":
+        yield str(shutil.copy(template, tmp_path / "billing.db"))
+        return
+    cluster = request.getfixturevalue("cluster")
+    copy = cluster.new_database(template)
+    yield copy
+    billing_db.close_db()
+    cluster.drop_database(copy)
+
+
+@pytest.fixture
+def db(url: str) -> Iterator[Connection]:
+    connection = billing_db.connect(url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def people(db: Connection) -> Cast:
+    return the_cast.enter(db)
+
+
+@pytest.fixture
+def alice(people: Cast) -> Person:
+    return people.alice
+
+
+@pytest.fixture
+def bob(people: Cast) -> Person:
+    return people.bob
+
+
+@pytest.fixture
+def charlie(people: Cast) -> Person:
+    return people.charlie
+
+
+@pytest.fixture
+def ada(people: Cast) -> Person:
+    return people.ada
+
+
+@pytest.fixture
+def make_app(url: str) -> Callable[..., Flask]:
+    """An app of a host without users and login of its own, with the blueprint and the given settings."""
+
+    def make(**config: Any) -> Flask:
+        from api_v1 import billing_bp
+
+        app = Flask("host")
+        app.config.update({"TESTING": True, "TURF_SAAS_DB": url, "JWT_SECRET_KEY": SECRET, **config})
+        app.register_blueprint(billing_bp)
+        return app
+
+    return make
+
+
+@pytest.fixture
+def client(make_app: Callable[..., Flask]) -> FlaskClient:
+    return make_app().test_client()

@@ -1,0 +1,88 @@
+"""A PostgreSQL of the tests' own: a private cluster on a unix socket, started once, thrown away at the end.
+
+TEST_POSTGRES_URL names a server to use instead (its user may create databases).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+
+def bin_folder() -> Path | None:
+    """Where initdb and pg_ctl are, or None."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += [Path(path) for path in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+def why_not() -> str | None:
+    """The reason why PostgreSQL tests cannot run here, or None."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "psycopg is not installed: pip install '.[postgres]'"
+    if not os.environ.get("TEST_POSTGRES_URL") and bin_folder() is None:
+        return "no PostgreSQL here: install it, or name one in TEST_POSTGRES_URL"
+    return None
+
+
+class Cluster:
+    """Started by `with`; `new_database` gives a URL to an empty database, or to a copy of another."""
+
+    def __enter__(self) -> Cluster:
+        self.folder: str | None = None
+        self.url = os.environ.get("TEST_POSTGRES_URL", "")
+        if not self.url:
+            self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.folder is not None:
+            self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "-w", "stop")
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="billing-pg-")
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self._run("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N")
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
+        self.url = f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def restart(self) -> None:
+        """Stop and start the server, as a failover looks from outside. Only for the private cluster."""
+        assert self.folder is not None
+        self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", "fast", "-w", "restart", "-l", f"{self.folder}/log")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        folder = bin_folder()
+        assert folder is not None
+        # PostgreSQL refuses to run as root
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*as_user, str(folder / program), *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60
+        )
+
+    def new_database(self, template: str | None = None) -> str:
+        import psycopg
+
+        name = f"t_{uuid.uuid4().hex}"
+        source = f" TEMPLATE {urlsplit(template).path[1:]}" if template else ""
+        with psycopg.connect(self.url, autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {name}{source}")  # type: ignore[arg-type]
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def drop_database(self, url: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as server:
+            server.execute(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")  # type: ignore[arg-type]

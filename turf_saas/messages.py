@@ -1,0 +1,110 @@
+"""Every sentence that a person reads, in French and in English. A test holds the two to the same codes and names."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+LOCALES = ("fr", "en")
+logger = logging.getLogger("turf_saas.billing")
+
+MESSAGES: dict[str, dict[str, str]] = {
+    # -- the month
+    "month_invalid": {
+        "fr": "Format mois invalide. Utiliser YYYY-MM",
+        "en": "Invalid month format. Use YYYY-MM",
+    },
+    "alert_hard_api_calls": {
+        "fr": "Limite mensuelle d'appels API atteinte.",
+        "en": "Monthly API call limit reached.",
+    },
+    "alert_soft_api_calls": {
+        "fr": "Appels API à {pct}% de la limite mensuelle.",
+        "en": "API calls at {pct}% of the monthly limit.",
+    },
+    "alert_hard": {
+        "fr": "Limite mensuelle atteinte pour {metric}.",
+        "en": "Monthly limit reached for {metric}.",
+    },
+    "alert_soft": {
+        "fr": "{metric} : {pct}% de la limite mensuelle.",
+        "en": "{metric} at {pct}% of the monthly limit.",
+    },
+    # -- who is asking
+    "unauthenticated": {
+        "fr": "Authentification requise.",
+        "en": "Authentication required.",
+    },
+    "forbidden": {
+        "fr": "Vous n'avez pas le droit de faire cela.",
+        "en": "You are not allowed to do this.",
+    },
+    "scope_missing": {
+        "fr": "Cette clé n'a pas le droit « {scope} ».",
+        "en": "This key does not have the scope “{scope}”.",
+    },
+    "cross_site_request": {
+        "fr": "Requête refusée : elle vient d'un autre site, ou son jeton manque.",
+        "en": "Request refused: it comes from another site, or its token is missing.",
+    },
+    # -- what is asked
+    "not_found": {"fr": "Introuvable.", "en": "Not found."},
+    "method_not_allowed": {
+        "fr": "Méthode non autorisée ici. Permises : {allowed}.",
+        "en": "Method not allowed here. Allowed: {allowed}.",
+    },
+    "json_unreadable": {
+        "fr": "Le corps de la requête n'est pas un JSON lisible : {reason}.",
+        "en": "The request body is not readable JSON: {reason}.",
+    },
+    "json_expected": {
+        "fr": "Envoyer le corps en application/json.",
+        "en": "Send the body as application/json.",
+    },
+    "body_too_large": {
+        "fr": "Corps trop volumineux : {limit} octets au plus.",
+        "en": "Body too large: {limit} bytes at most.",
+    },
+    "bad_request": {"fr": "Requête illisible.", "en": "Unreadable request."},
+    "invalid_input": {"fr": "Valeurs invalides : {where}.", "en": "Invalid values: {where}."},
+    "field_missing": {"fr": "Champ obligatoire.", "en": "Required."},
+    "field_unknown": {"fr": "Champ inconnu.", "en": "Unknown field."},
+    "field_repeated": {"fr": "Donné plus d'une fois.", "en": "Given more than once."},
+    "field_type": {"fr": "Type attendu : {expected}.", "en": "Expected type: {expected}."},
+    "field_range": {"fr": "Valeur hors limites : {expected}.", "en": "Out of range: {expected}."},
+    "field_length": {"fr": "Longueur hors limites : {expected}.", "en": "Length out of bounds: {expected}."},
+    "field_format": {"fr": "Format invalide.", "en": "Invalid format."},
+    "field_choice": {"fr": "Valeurs possibles : {expected}.", "en": "Possible values: {expected}."},
+    "field_text": {
+        "fr": "Contient un caractère interdit (NUL ou demi-codet isolé).",
+        "en": "Contains a forbidden character (NUL or lone surrogate).",
+    },
+    "field_invalid": {"fr": "Valeur invalide.", "en": "Invalid value."},
+    # -- the state of things
+    "database_busy": {
+        "fr": "Base de données occupée, réessayez dans un instant.",
+        "en": "The database is busy, try again in a moment.",
+    },
+    "database_unavailable": {
+        "fr": "Base de données indisponible, réessayez dans un instant.",
+        "en": "The database is unavailable, try again in a moment.",
+    },
+    "not_migrated": {
+        "fr": "La base n'est pas à jour : lancer « flask billing migrate ».",
+        "en": "The database is not up to date: run “flask billing migrate”.",
+    },
+    "database_refused": {
+        "fr": "La base configurée ne peut pas être utilisée ; le journal du serveur dit pourquoi.",
+        "en": "The configured database cannot be used; the server's log says why.",
+    },
+    "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
+}
+
+
+def say(code: str, locale: str, /, **params: Any) -> str:
+    """The sentence for a code. An unknown code is said plainly rather than breaking the answer."""
+    sentences = MESSAGES.get(code)
+    if sentences is None:
+        logger.error("no message for code %r", code)
+        return code
+    return sentences.get(locale, sentences["fr"]).format(**params)

@@ -1,0 +1,50 @@
+"""Rows of the reference's tables as dataclasses, for code that was written against them. One field a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Invoice:
+    id: int | None = None
+    invoice_number: str = ""
+    user_id: int | str = 0
+    period_start: str = ""
+    period_end: str = ""
+    plan: str = ""
+    amount_cents: int = 0
+    currency: str = "EUR"
+    status: str = "pending"
+    pdf_path: str | None = None
+    stripe_invoice_id: str | None = None
+    created_at: str = ""
+    paid_at: str | None = None
+    tenant_id: int = 1
+    kind: str = "adopted"
+    updated_at: str = ""
+
+
+@dataclass
+class Transaction:
+    id: int | None = None
+    user_id: int | str = 0
+    invoice_id: int | None = None
+    type: str = "subscription"
+    amount_cents: int = 0
+    currency: str = "EUR"
+    stripe_payment_intent_id: str | None = None
+    description: str | None = None
+    created_at: str = ""
+    tenant_id: int = 1
+
+
+@dataclass
+class ConsumptionLog:
+    id: int | None = None
+    user_id: int | str = 0
+    date: str = ""
+    api_calls: int = 0
+    endpoint: str = ""
+    created_at: str = ""
+    tenant_id: int = 1

@@ -1,0 +1,66 @@
+"""Small shared words: instants, days and months."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
+
+
+def instant_text(instant: datetime) -> str:
+    """How an instant is stored and shown: UTC, whole seconds, sorts as text."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+
+
+def parse_instant(text: str) -> datetime:
+    """What instant_text wrote."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def local_day(instant: datetime, zone: tzinfo) -> date:
+    return instant.astimezone(zone).date()
+
+
+@dataclass(frozen=True, order=True)
+class Month:
+    """A calendar month: the unit of limits, usage and invoices."""
+
+    year: int
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Month | None:
+        """The month that `YYYY-MM` names, or None. ASCII digits only, year 0001 to 9999."""
+        match = _MONTH.fullmatch(text)
+        if match is None:
+            return None
+        year, number = int(match[1]), int(match[2])
+        return cls(year, number) if year >= 1 and 1 <= number <= 12 else None
+
+    @classmethod
+    def of(cls, instant: datetime, zone: tzinfo) -> Month:
+        day = local_day(instant, zone)
+        return cls(day.year, day.month)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.number:02d}"
+
+    @property
+    def first_day(self) -> date:
+        return date(self.year, self.number, 1)
+
+    @property
+    def last_day(self) -> date:
+        if self.number == 12:
+            return date(self.year, 12, 31)
+        return date(self.year, self.number + 1, 1) - timedelta(days=1)
+
+    def ends_at(self, zone: tzinfo) -> datetime:
+        """The first instant after the month. (The calendar's very edges are taken as UTC.)"""
+        last = datetime.combine(self.last_day, datetime.min.time(), zone)
+        try:
+            return (last.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
+        except OverflowError:
+            return datetime.max.replace(microsecond=0, tzinfo=UTC)
