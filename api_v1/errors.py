@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from flask import Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from flask import Response, current_app, g, got_request_exception, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 
 from api_v1.blueprint import billing_bp
 from api_v1.runtime import current_runtime
@@ -14,8 +13,6 @@ from api_v1.wire import json_response
 from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUnavailable
 from turf_saas import errors
 from turf_saas.messages import LOCALES, say
-
-logger = logging.getLogger("turf_saas.billing")
 
 RETRY_SECONDS = 1
 
@@ -28,6 +25,13 @@ STATUS: dict[type[errors.BillingError], int] = {
     errors.InvalidInput: 422,
     errors.TooMany: 429,
     errors.Unavailable: 503,
+}
+HTTP_CODES = {
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    429: "too_many_requests",
+    503: "service_unavailable",
 }
 STATUS_OF_CODE = {"json_expected": 415, "body_too_large": 413, "method_not_allowed": 405}
 
@@ -70,11 +74,11 @@ def _refused(error: errors.BillingError) -> Response:
 def _database(error: DatabaseError) -> Response:
     if isinstance(error, DatabaseUnavailable):
         busy = isinstance(error, DatabaseBusy)
-        logger.warning("%s %s: %s", request.method, request.path, error)
+        current_app.logger.warning("%s %s: %s", request.method, request.path, error)
         code = "database_busy" if busy else "database_unavailable"
         return error_response(code, 503, {"Retry-After": str(RETRY_SECONDS)})
     if isinstance(error, DatabaseRefused):
-        logger.error("%s", error)
+        current_app.logger.error("billing: %s", error)
         return error_response("database_refused", 503, {"Retry-After": "60"})
     return _unexpected(error)
 
@@ -85,12 +89,22 @@ def _http(error: HTTPException) -> Response:
         return error.response  # type: ignore[return-value]
     if isinstance(error, RequestEntityTooLarge):
         return error_response("body_too_large", 413, limit=request.max_content_length)
-    codes = {404: "not_found", 400: "bad_request"}
     status = error.code or 500
-    return error_response(codes.get(status, "bad_request" if status < 500 else "internal_error"), status)
+    code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
+    # Retry-After, Allow, WWW-Authenticate: what whoever raised it has to say beside the page, which is ours
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return error_response(code, status, headers)
+
+
+# One by one: for an exception with a status Flask prefers an app's handler of that status to a blueprint's class.
+for _status in default_exceptions:
+    billing_bp.register_error_handler(_status, _http)
 
 
 @billing_bp.errorhandler(Exception)
 def _unexpected(error: Exception) -> Response:
-    logger.exception("%s %s failed", request.method, request.path, exc_info=error)
+    """The host hears of it as of any other: through Flask's signal and its own log."""
+    host = current_app._get_current_object()  # type: ignore[attr-defined]
+    got_request_exception.send(host, _async_wrapper=host.ensure_sync, exception=error)
+    host.log_exception((type(error), error, error.__traceback__))
     return error_response("internal_error", 500)

@@ -40,6 +40,7 @@ class Runtime:
     def __init__(self, app: Flask, hooks: Hooks) -> None:
         self.hooks = hooks
         self.settings = _settings_or_exit(app)
+        self._config = app.config
         self.tokens = TokenMemory()
         self._lock = threading.Lock()
         self._users: UsersTable | None = None
@@ -63,12 +64,21 @@ class Runtime:
         if self._users is not None:
             return
         with self._lock:
+            self._refuse_another_database()
             db = billing_db.get_db(self.settings.database)
             if self.settings.auto_migrate:
                 schema.migrate(db, self.now(), self.settings)
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
             self._users = get_users_table(db)
+
+    def _refuse_another_database(self) -> None:
+        """A test that names its own database after registration must not write into the one named before."""
+        named = self._config.get("TURF_SAAS_DB")
+        if named and str(named) != self.settings.database:
+            raise billing_db.DatabaseRefused(
+                "TURF_SAAS_DB was changed after billing had been registered: set it before, settings are read there."
+            )
 
 
 def current_runtime() -> Runtime:

@@ -1,1 +1,6 @@
 """The domain of billing: what is sold, what is used, what is billed. It knows nothing of Flask."""
+
+import logging
+
+# Whether anything is written, and where, is the app's decision.
+logging.getLogger("turf_saas").addHandler(logging.NullHandler())

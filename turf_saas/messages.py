@@ -65,6 +65,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Corps trop volumineux : {limit} octets au plus.",
         "en": "Body too large: {limit} bytes at most.",
     },
+    "too_many_requests": {
+        "fr": "Trop de requêtes, réessayez plus tard.",
+        "en": "Too many requests, try again later.",
+    },
     "bad_request": {"fr": "Requête illisible.", "en": "Unreadable request."},
     "invalid_input": {"fr": "Valeurs invalides : {where}.", "en": "Invalid values: {where}."},
     "field_missing": {"fr": "Champ obligatoire.", "en": "Required."},
@@ -88,6 +92,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     "database_unavailable": {
         "fr": "Base de données indisponible, réessayez dans un instant.",
         "en": "The database is unavailable, try again in a moment.",
+    },
+    "service_unavailable": {
+        "fr": "Service momentanément indisponible.",
+        "en": "The service is unavailable for a moment.",
     },
     "not_migrated": {
         "fr": "La base n'est pas à jour : lancer « flask billing migrate ».",

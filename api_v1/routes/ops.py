@@ -42,7 +42,8 @@ def _never_cached(response: Response) -> Response:
 
 def nothing_here(**_: Any) -> Response:
     """Below our prefix an unknown path is a 404 and a wrong method a 405, in JSON, whatever the host does elsewhere."""
-    rules = current_app.url_map.bind_to_environ(request.environ)
+    rules = current_app.create_url_adapter(request)
+    assert rules is not None  # only without a request
     allowed = []
     for method in METHODS:
         try:
