@@ -88,10 +88,12 @@ def route(
 def _add_rules(state: BlueprintSetupState, operation: Operation, answer: Callable[..., Response]) -> None:
     if operation.accounts and not state.app.extensions["billing"].settings.accounts:
         return
-    state.add_url_rule(operation.rule, operation.name, answer, methods=[operation.method])
+    # OPTIONS is answered in one place for all paths: ops.nothing_here
+    options: dict[str, Any] = {"methods": [operation.method], "provide_automatic_options": False}
+    state.add_url_rule(operation.rule, operation.name, answer, **options)
     if operation.who != "anyone" and not operation.rule.startswith("/tenants"):
         in_tenant = f"/tenants/<int:in_tenant>{operation.rule}"
-        state.add_url_rule(in_tenant, f"tenant_{operation.name}", answer, methods=[operation.method])
+        state.add_url_rule(in_tenant, f"tenant_{operation.name}", answer, **options)
 
 
 def _response(answered: Any, status: int) -> Response:

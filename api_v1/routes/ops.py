@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, current_app, request
+from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoSuchRule
+from werkzeug.routing import RequestRedirect
 
 from api_v1.blueprint import billing_bp
 from api_v1.errors import error_response
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from api_v1.wire import json_response
 from billing_db import atomic
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -41,22 +42,34 @@ def _never_cached(response: Response) -> Response:
 
 
 def nothing_here(**_: Any) -> Response:
-    """Below our prefix an unknown path is a 404 and a wrong method a 405, in JSON, whatever the host does elsewhere."""
+    """Below our prefix an unknown path is a 404 and a wrong method a 405, in JSON, whatever the host does elsewhere.
+
+    OPTIONS comes here for every path: Flask's own answer would count this rule's methods as the path's.
+    """
     rules = current_app.create_url_adapter(request)
     assert rules is not None  # only without a request
     allowed = []
     for method in METHODS:
         try:
             rule, _arguments = rules.match(method=method, return_rule=True)
-        except (NoSuchRule, MethodNotAllowed):
+        except (NoSuchRule, MethodNotAllowed, RequestRedirect):
             continue
         if not rule.endpoint.endswith(".nothing_here"):
             allowed.append(method)
     if not allowed:
         return error_response("not_found", 404)
     names = ", ".join(allowed)
+    if request.method == "OPTIONS":
+        return Response(status=204, headers={"Allow": names}, mimetype="application/json")
     return error_response("method_not_allowed", 405, {"Allow": names}, allowed=names)
 
 
-for _rule in ("", "/", "/<path:rest>"):
-    billing_bp.add_url_rule(_rule, "nothing_here", nothing_here, methods=METHODS, provide_automatic_options=False)
+def _answer_the_rest(state: BlueprintSetupState) -> None:
+    """For every method there is or will be, TRACE and inventions too, which add_url_rule has no word for."""
+    for rule in ("", "/", "/<path:rest>"):
+        state.add_url_rule(rule, "nothing_here", nothing_here, provide_automatic_options=False)
+    for added in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.nothing_here".lstrip(".")):
+        added.methods = None
+
+
+billing_bp.record(_answer_the_rest)
