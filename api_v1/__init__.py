@@ -2,6 +2,6 @@
 
 from api_v1.blueprint import Billing, billing_bp
 from api_v1 import errors as _errors  # noqa: F401  registers the error handlers
-from api_v1.routes import billing as _billing, ops as _ops  # noqa: F401  register the routes
+from api_v1.routes import billing as _billing, docs as _docs, ops as _ops  # noqa: F401  register the routes
 
 __all__ = ["Billing", "billing_bp"]

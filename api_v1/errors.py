@@ -33,7 +33,7 @@ HTTP_CODES = {
     429: "too_many_requests",
     503: "service_unavailable",
 }
-STATUS_OF_CODE = {"json_expected": 415, "body_too_large": 413, "method_not_allowed": 405}
+STATUS_OF_CODE = {"json_expected": 415, "encoding_unsupported": 415, "body_too_large": 413, "method_not_allowed": 405}
 
 
 def locale() -> str:

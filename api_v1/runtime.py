@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from flask import Flask, current_app
 
@@ -20,6 +20,9 @@ from turf_saas.errors import SettingsError, Unavailable
 from turf_saas.plans import CATALOGUE
 from turf_saas.settings import Settings, read_settings, secret_is_weak
 from turf_saas.users import UsersTable, get_users_table
+
+if TYPE_CHECKING:
+    from api_v1.routing import Operation
 
 BAD_START = 3  # gunicorn stops, rather than starting a worker again, when one exits so
 
@@ -42,8 +45,12 @@ class Runtime:
         self.settings = _settings_or_exit(app)
         self._config = app.config
         self.tokens = TokenMemory()
+        self.prefix = ""  # where the blueprint was mounted, and what it answers there: for the documentation
+        self.operations: list[Operation] = []
+        self.document: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._users: UsersTable | None = None
+        app.teardown_request(_end_transactions)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -79,6 +86,11 @@ class Runtime:
             raise billing_db.DatabaseRefused(
                 "TURF_SAAS_DB was changed after billing had been registered: set it before, settings are read there."
             )
+
+
+def _end_transactions(_: BaseException | None) -> None:
+    """The thread keeps its connection: what a request left open must not swallow the next one's commits."""
+    billing_db.roll_back_leftovers()
 
 
 def current_runtime() -> Runtime:

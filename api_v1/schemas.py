@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from turf_saas.values import Month
 
 MAX_INT = 2**63 - 1
-Count = Annotated[int, Field(ge=0, le=MAX_INT)]
+Count = Annotated[int, Field(ge=0, le=MAX_INT, json_schema_extra={"format": "int64"})]
 UserId = int | str
 
 
@@ -26,11 +26,13 @@ def _clean(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_clean)]
+Text = Annotated[str, AfterValidator(_clean), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+# The pattern says what Month.parse does: no year 0000.
+MONTH_PATTERN = "^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
 MonthText = Annotated[
     str,
     AfterValidator(_a_month),
-    Field(json_schema_extra={"pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "example": "2026-05"}),
+    Field(json_schema_extra={"pattern": MONTH_PATTERN, "examples": ["2026-05"]}),
 ]
 
 
@@ -55,7 +57,7 @@ class FaultOut(Output):
 class Error(Output):
     error: str = Field(description="A sentence in the caller's language")
     code: str = Field(description="Stable English code")
-    errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query")
+    errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query, the first 5000")
 
 
 class NoQuery(Input):

@@ -61,6 +61,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Envoyer le corps en application/json.",
         "en": "Send the body as application/json.",
     },
+    "encoding_unsupported": {
+        "fr": "Envoyer le corps sans compression.",
+        "en": "Send the body without compression.",
+    },
     "body_too_large": {
         "fr": "Corps trop volumineux : {limit} octets au plus.",
         "en": "Body too large: {limit} bytes at most.",

@@ -32,6 +32,7 @@ PLAN_NAMES = {plan.code: plan.name for plan in CATALOGUE.values()}
     scope="billing.read",
     query=schemas.ConsumptionQuery,
     returns=schemas.Consumption,
+    headers={"X-Billing-Alert": "`soft_limit_warning` or `hard_limit_reached`, of the worst metric; absent below 80 %"},
 )
 def consumption(caller: Caller, query: schemas.ConsumptionQuery) -> Any:
     """Without `month`: the current one. A past month is judged by the plan in force at its end.

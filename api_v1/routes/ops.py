@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoSuchRule
-from werkzeug.routing import RequestRedirect
+from werkzeug.routing import PathConverter, RequestRedirect
 
 from api_v1.blueprint import billing_bp
 from api_v1.errors import error_response
@@ -19,12 +19,18 @@ from billing_db import atomic
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-@route("GET", "/healthz", summary="The process answers", who="anyone")
+@route("GET", "/healthz", summary="The process answers", who="anyone", returns=Literal["ok"])
 def healthz() -> Any:
     return "ok"
 
 
-@route("GET", "/readyz", summary="The database is up to date and can be written", who="anyone")
+@route(
+    "GET",
+    "/readyz",
+    summary="The database is up to date and can be written",
+    who="anyone",
+    returns=Literal["ready"],
+)
 def readyz() -> Any:
     db = current_runtime().db()
     with atomic(db):
@@ -64,9 +70,17 @@ def nothing_here(**_: Any) -> Response:
     return error_response("method_not_allowed", 405, {"Allow": names}, allowed=names)
 
 
+class Rest(PathConverter):
+    """Whatever follows, `/` too: `//consumption` is a 404 here, not Werkzeug's redirect in HTML."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
 def _answer_the_rest(state: BlueprintSetupState) -> None:
     """For every method there is or will be, TRACE and inventions too, which add_url_rule has no word for."""
-    for rule in ("", "/", "/<path:rest>"):
+    state.app.url_map.converters["billing_rest"] = Rest
+    for rule in ("", "/", "/<billing_rest:rest>"):
         state.add_url_rule(rule, "nothing_here", nothing_here, provide_automatic_options=False)
     for added in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.nothing_here".lstrip(".")):
         added.methods = None
