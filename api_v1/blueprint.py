@@ -79,4 +79,5 @@ class Billing:
             self.init_app(app)
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
-        app.register_blueprint(billing_bp, url_prefix=url_prefix or self._url_prefix, **vars(self._hooks))
+        prefix = self._url_prefix if url_prefix is None else url_prefix
+        app.register_blueprint(billing_bp, url_prefix=prefix, **vars(self._hooks))

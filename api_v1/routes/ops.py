@@ -77,13 +77,20 @@ class Rest(PathConverter):
     part_isolating = False
 
 
+class EveryMethod(set[str]):
+    """Holds any method and lists none, so that a path's own rules alone say what its Allow names."""
+
+    def __contains__(self, method: object) -> bool:
+        return method != "--"  # no method: so Werkzeug asks which ones a path has
+
+
 def _answer_the_rest(state: BlueprintSetupState) -> None:
     """For every method there is or will be, TRACE and inventions too, which add_url_rule has no word for."""
     state.app.url_map.converters["billing_rest"] = Rest
     for rule in ("", "/", "/<billing_rest:rest>"):
         state.add_url_rule(rule, "nothing_here", nothing_here, provide_automatic_options=False)
     for added in state.app.url_map.iter_rules(f"{state.name_prefix}.{state.name}.nothing_here".lstrip(".")):
-        added.methods = None
+        added.methods = EveryMethod()
 
 
 billing_bp.record(_answer_the_rest)
