@@ -16,14 +16,16 @@ import select
 import sqlite3
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 logger = logging.getLogger("turf_saas.billing_db")
 
@@ -34,15 +36,13 @@ BUSY_SECONDS = 5.0
 OLDEST_SQLITE = (3, 35, 0)
 
 _NOT_A_DATABASE = {11, 26}  # SQLITE_CORRUPT, SQLITE_NOTADB
-_BUSY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
-_OUT_OF_ORDER = {8, 10, 13, 14}  # SQLITE_READONLY, IOERR, FULL, CANTOPEN
+_BUSY_CODES = {5, 6, 15}  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL (a lost race for the WAL's locks)
+_OUT_OF_ORDER = {8, 10, 11, 13, 14, 26}  # SQLITE_READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB
 _UNIQUE = {1555, 2067, 2579}  # SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE, _ROWID
-_PG_BUSY = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock timeout, cancelled
-_PG_OUT_OF_ORDER = ("08", "25006", "53", "57P", "58")
 
 
 class DatabaseError(Exception):
-    """What went wrong in the database, in one sentence."""
+    """What went wrong in the database, in one sentence that shows no row and no password."""
 
 
 class UniqueConflict(DatabaseError):
@@ -50,7 +50,7 @@ class UniqueConflict(DatabaseError):
 
 
 class RuleBroken(DatabaseError):
-    """The row breaks another rule: a foreign key, a CHECK or a trigger said no."""
+    """The row breaks another rule: a foreign key, a CHECK, a trigger or a column's type said no."""
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -80,74 +80,99 @@ def is_postgresql(url: str) -> bool:
 def sqlite_path(url: str) -> Path:
     """The file that a setting names, as an absolute path."""
     text = url.removeprefix("sqlite:///")
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    if scheme:  # the rest may hold a password
+        raise DatabaseRefused(f"TURF_SAAS_DB='{scheme[0]}…' is neither a path nor a postgresql:// URL.")
     if not text or text == ":memory:" or text.startswith("file:") or "\0" in text:
         raise DatabaseRefused(f"TURF_SAAS_DB={url!r} must name a file: every thread opens it again.")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        raise DatabaseRefused(f"TURF_SAAS_DB={_without_password(url)!r} is neither a path nor a postgresql:// URL.")
-    return Path(text).expanduser().absolute()
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"://[^@/]*@", "://***@", url)
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise DatabaseRefused(f"TURF_SAAS_DB={url!r} names the home of a user who does not exist.") from error
 
 
 def _connect_sqlite(path: Path) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise DatabaseRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed.")
-    _make_file(path)
+    _prepare_file(path)
     try:
-        # IMMEDIATE: a write outside atomic() takes the lock at once, it can never fail half-way up.
+        # IMMEDIATE: whoever writes with the bare driver takes the lock at once and cannot fail half-way up.
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False)
-        db.row_factory = sqlite3.Row
         try:
+            db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA recursive_triggers = ON")  # else REPLACE deletes without telling the triggers
             db.execute("PRAGMA synchronous = FULL")
-            if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.Error:
+            _use_wal(db)
+        except BaseException:
             db.close()
             raise
     except sqlite3.Error as error:
         if _primary_code(error) in _NOT_A_DATABASE:
             raise DatabaseRefused(f"{path} is not a SQLite database.") from error
-        raise _translated(error) from error
+        _fail(error)
     return db
 
 
-def _make_file(path: Path) -> None:
-    """Created private to its owner; SQLite gives the same mode to its -wal and -shm files."""
-    if path.is_dir():
-        raise DatabaseRefused(f"{path} is a folder, not a database file.")
-    if not path.parent.is_dir():
-        raise DatabaseRefused(f"The folder {path.parent} does not exist, so no database was created there.")
+def _prepare_file(path: Path) -> None:
+    """Made private to its owner if missing; SQLite gives the same mode to its -wal and -shm files."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if path.is_dir():
+            raise DatabaseRefused(f"{path} is a folder, not a database file.")
+        if not path.parent.is_dir():
+            raise DatabaseRefused(f"The folder {path.parent} does not exist, so no database was created there.")
+        # An existing file is never opened here: closing it again would drop SQLite's locks in this process.
+        os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         logger.info("created an empty database file: %s", path)
     except FileExistsError:
-        pass
+        if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
+            raise DatabaseRefused(f"{path} and its folder must be readable and writable here.") from None
     except OSError as error:
         raise DatabaseRefused(f"{path} cannot be created: {error.strerror}.") from error
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Several starters may switch a new file at once, and there SQLite does not always wait: so we do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) not in _BUSY_CODES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _connect_postgresql(url: str) -> Connection:
     try:
         import psycopg
+        from psycopg.conninfo import conninfo_to_dict
         from psycopg.rows import dict_row
         from psycopg.types.string import TextLoader
     except ImportError as error:
         raise DatabaseRefused("PostgreSQL needs psycopg: pip install 'turf-saas[postgres]'.") from error
-    options = {} if "connect_timeout=" in url else {"connect_timeout": BUSY_SECONDS}
+    where: dict[str, Any] = {}
     try:
+        # The URL's own words win. Keepalives notice a server that vanished without a goodbye.
+        where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(url)}
         # prepare_threshold: a prepared statement would outlive its pgbouncer transaction.
-        db: Any = psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=None, **options)
-        db.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
-    except psycopg.ProgrammingError as error:
-        raise DatabaseRefused("TURF_SAAS_DB is not a valid postgresql:// URL.") from error
-    except psycopg.Error as error:
-        raise DatabaseUnavailable("The PostgreSQL server cannot be reached.") from error
+        db: Any = psycopg.connect(autocommit=True, row_factory=dict_row, prepare_threshold=None, **where)
+    except psycopg.ProgrammingError:  # its text quotes the URL
+        raise DatabaseRefused("TURF_SAAS_DB is not a valid postgresql:// URL.") from None
+    except psycopg.Error as error:  # so may this one's; what the server itself said is safe
+        said = re.search(r"FATAL: +(.*)", str(error))
+        host = str(where.get("host") or "this machine").rpartition("@")[2]
+        reason = said[1] if said else "no server answers there"
+        raise DatabaseUnavailable(f"PostgreSQL on {host} cannot be reached: {reason}.") from None
     db.adapters.register_loader("uuid", TextLoader)  # a user's key is an int or a text, never an object
+    _run(db, f"SET lock_timeout = {_lock_timeout()}")
     return db
+
+
+def _lock_timeout() -> int:
+    return max(1, int(BUSY_SECONDS * 1000))  # 0 would wait for ever
 
 
 class _Held:
@@ -158,16 +183,20 @@ class _Held:
         self.db = connect(url)
 
     def usable(self) -> bool:
-        if self.pid != os.getpid():
-            _inherited.append(self.db)
+        state = self.state()
+        if state is None:
             return False
-        if isinstance(self.db, sqlite3.Connection):
-            try:
-                self.db.total_changes  # noqa: B018  the cheapest question that a closed connection refuses
-            except sqlite3.ProgrammingError:
-                return False
-            return True
-        return not self.db.closed and not self._was_hung_up()
+        # Inside a transaction a lost connection is given all the same: a new one would write outside the block.
+        return state or isinstance(self.db, sqlite3.Connection) or not self._was_hung_up()
+
+    def state(self) -> bool | None:
+        """Whether a transaction is open, or None when the connection is closed or another process's."""
+        if self.pid != os.getpid():
+            return None
+        try:
+            return None if getattr(self.db, "closed", False) else in_transaction(self.db)
+        except sqlite3.ProgrammingError:  # closed
+            return None
 
     def _was_hung_up(self) -> bool:
         """A server that went away leaves its goodbye on the socket: ask again only then."""
@@ -178,19 +207,38 @@ class _Held:
         try:
             self.db.execute("SELECT 1")
         except Exception:
-            with suppress(Exception):
-                self.db.close()
+            self.close()
             return True
         return False
 
-    def __del__(self) -> None:
-        if os.getpid() == self.pid:
+    def close(self) -> None:
+        if self.pid == os.getpid():
             with suppress(Exception):
                 self.db.close()
+        else:
+            _abandon(self.db)
+
+    def __del__(self) -> None:
+        if hasattr(self, "db"):
+            self.close()
 
 
-_inherited: list[Connection] = []  # a parent's connections: closing one in a child would hurt the parent
+def _abandon(db: Connection) -> None:
+    """Keep a parent's connection for ever: to close or free it in a child would hurt the parent."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
+
+
 _of_this_thread = threading.local()
+
+
+def _held() -> dict[str, _Held]:
+    try:
+        return _of_this_thread.held  # type: ignore[no-any-return]
+    except AttributeError:
+        _of_this_thread.held = {}
+        return _of_this_thread.held  # type: ignore[no-any-return]
 
 
 def get_db(url: str | None = None) -> Connection:
@@ -199,10 +247,7 @@ def get_db(url: str | None = None) -> Connection:
         url = os.environ.get("TURF_SAAS_DB", "")
         if not url:
             raise DatabaseRefused("TURF_SAAS_DB is not set: give the path of the SQLite file.")
-    try:
-        held: dict[str, _Held] = _of_this_thread.held
-    except AttributeError:
-        held = _of_this_thread.held = {}
+    held = _held()
     mine = held.get(url)
     if mine is None or not mine.usable():
         mine = held[url] = _Held(url)
@@ -211,10 +256,30 @@ def get_db(url: str | None = None) -> Connection:
 
 def close_db() -> None:
     """Close what get_db opened for this thread."""
-    for held in getattr(_of_this_thread, "held", {}).values():
-        if held.pid == os.getpid():
-            held.db.close()
+    for held in _held().values():
+        held.close()
     _of_this_thread.held = {}
+
+
+def roll_back_leftovers() -> None:
+    """End what this thread left open, so that nobody's later commit saves it or waits for it."""
+    for held in _held().values():
+        if held.state():
+            logger.error("a transaction was left open: rolled back")
+            try:
+                held.db.rollback()
+            except Exception:
+                held.close()
+
+
+def _close_before_fork() -> None:
+    """SQLite's file locks do not pass to a child, which would believe that it holds them: so none is inherited."""
+    for held in _held().values():
+        if held.state() is False:
+            held.close()
+
+
+os.register_at_fork(before=_close_before_fork)
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -225,33 +290,54 @@ def engine(db: Connection) -> str:
 
 
 def fetch_all(db: Connection, sql: str, /, **params: Any) -> list[Row]:
+    """The rows, all of them: a statement with RETURNING is finished only then."""
     try:
-        return _cursor(db, sql, params).fetchall()  # type: ignore[no-any-return]
+        cursor = _cursor(db, sql, params)
+        return cursor.fetchall() if cursor.description else []
     except Exception as error:
-        raise _translated(error) from error
+        _fail(error)
 
 
 def fetch_one(db: Connection, sql: str, /, **params: Any) -> Row | None:
-    rows = fetch_all(db, sql, **params)  # to the end: RETURNING finishes only then
+    """The first row, or None."""
+    rows = fetch_all(db, sql, **params)
     return rows[0] if rows else None
 
 
 def execute(db: Connection, sql: str, /, **params: Any) -> int:
-    """Run one statement and say how many rows it changed. Writes stand inside atomic()."""
+    """Run one statement, without RETURNING, and say how many rows it changed."""
     try:
         return _cursor(db, sql, params).rowcount  # type: ignore[no-any-return]
     except Exception as error:
-        raise _translated(error) from error
+        _fail(error)
 
 
 def _cursor(db: Connection, sql: str, params: dict[str, Any]) -> Any:
+    if not in_transaction(db) and _is_write(sql):
+        raise RuntimeError(f"a write stands inside atomic(), or nobody commits it: {sql.strip()[:60]}")
     if isinstance(db, sqlite3.Connection):
         cursor = db.cursor()
         cursor.row_factory = sqlite3.Row  # a borrowed connection may think otherwise of its rows
         return cursor.execute(sql, params)
+    return db.cursor(row_factory=_dict_row()).execute(to_pyformat(sql), params)
+
+
+@cache
+def _dict_row() -> Any:
     from psycopg.rows import dict_row
 
-    return db.cursor(row_factory=dict_row).execute(to_pyformat(sql), params)
+    return dict_row
+
+
+_WRITE = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:INSERT|UPDATE|DELETE|REPLACE|MERGE|TRUNCATE|CREATE|ALTER|DROP)\b",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def _is_write(sql: str) -> bool:
+    return _WRITE.match(sql) is not None
 
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|::|:([A-Za-z_]\w*)|%""", re.DOTALL)
@@ -266,54 +352,98 @@ def to_pyformat(sql: str) -> str:
 def in_transaction(db: Connection) -> bool:
     if isinstance(db, sqlite3.Connection):
         return db.in_transaction
-    return bool(db.info.transaction_status)  # 0 is IDLE
+    return bool(db.pgconn.transaction_status)  # 0 is IDLE
 
 
-@contextmanager
-def atomic(db: Connection, *, durable: bool = True) -> Iterator[None]:
+class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
     """All of the block is saved, or none of it. Blocks may nest; the outermost decides on durable.
 
     durable=False: the commit survives a crash of the process, but a power cut may take the last ones.
+    wait=False: a lock that somebody else holds is DatabaseBusy at once.
     """
-    if in_transaction(db):
-        begin, save, undo = "SAVEPOINT inner_", ["RELEASE inner_"], ["ROLLBACK TO inner_", "RELEASE inner_"]
-        outermost = False
-    else:
-        begin, save, undo = _begin(db, durable), ["COMMIT"], ["ROLLBACK"]
-        outermost = True
-    relaxed = outermost and not durable and engine(db) == "sqlite"
-    try:
-        if relaxed:
-            _run(db, "PRAGMA synchronous = NORMAL")
-        _run(db, begin)
+
+    __slots__ = ("_db", "_durable", "_nested", "_relaxed", "_wait")
+
+    def __init__(self, db: Connection, *, durable: bool = True, wait: bool = True) -> None:
+        self._db = db
+        self._durable = durable
+        self._wait = wait
+        self._relaxed = False
+
+    def __enter__(self) -> None:
+        db = self._db
+        self._nested = in_transaction(db)
+        if self._nested:
+            _run(db, "SAVEPOINT inner_")
+        elif not isinstance(db, sqlite3.Connection):
+            # Each time, as behind pgbouncer the next transaction may be on another server connection.
+            wait = f"BEGIN; SET LOCAL lock_timeout = {_lock_timeout() if self._wait else 1}"
+            _run(db, wait if self._durable else f"{wait}; SET LOCAL synchronous_commit = off")
+        else:
+            try:
+                if not self._durable:
+                    self._relaxed = True
+                    _run(db, "PRAGMA synchronous = NORMAL")
+                if self._wait:
+                    _run(db, "BEGIN IMMEDIATE")
+                else:
+                    _begin_at_once(db)
+            except BaseException:
+                self._tighten()
+                raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            yield
-            for sql in save:
-                _run(db, sql)
+            if kind is None:
+                self._save()
+            else:
+                self._undo()
+        finally:
+            self._tighten()
+
+    def _save(self) -> None:
+        try:
+            cursor = _run(self._db, "RELEASE inner_" if self._nested else "COMMIT")
         except BaseException:
-            for sql in undo:
-                if in_transaction(db):  # a full disk or a lost server has rolled back already
-                    with suppress(DatabaseError):
-                        _run(db, sql)
+            self._undo()
             raise
+        if not self._nested and getattr(cursor, "statusmessage", "COMMIT") != "COMMIT":
+            # PostgreSQL answers ROLLBACK, without an error, when a statement of the block had failed.
+            raise DatabaseError(_ALREADY_FAILED)
+
+    def _undo(self) -> None:
+        """A full disk or a lost server has rolled back already; what cannot be undone is cut off."""
+        db = self._db
+        for sql in ("ROLLBACK TO inner_", "RELEASE inner_") if self._nested else ("ROLLBACK",):
+            with suppress(Exception):  # the block's own error is the one to tell
+                if in_transaction(db):
+                    db.execute(sql)
+        with suppress(Exception):
+            if not self._nested and in_transaction(db):
+                db.close()
+
+    def _tighten(self) -> None:
+        if self._relaxed:
+            with suppress(sqlite3.ProgrammingError):  # closed in the block: the next one opens as FULL
+                self._db.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_at_once(db: sqlite3.Connection) -> None:
+    patience = db.execute("PRAGMA busy_timeout").fetchone()[0]
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        _run(db, "BEGIN IMMEDIATE")
     finally:
-        if relaxed:
-            _run(db, "PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA busy_timeout = {patience}")
 
 
-def _begin(db: Connection, durable: bool) -> str:
-    if engine(db) == "sqlite":
-        return "BEGIN IMMEDIATE"
-    wait = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}"
-    return f"BEGIN; {wait}" if durable else f"BEGIN; {wait}; SET LOCAL synchronous_commit = off"
-
-
-def _run(db: Connection, sql: str) -> None:
-    with _errors_mapped():
-        cursor = db.execute(sql)
-    if sql == "COMMIT" and engine(db) == "postgresql" and cursor.statusmessage != "COMMIT":
-        # PostgreSQL answers ROLLBACK, without an error, when a statement of the block had failed.
-        raise DatabaseError("The transaction was undone: one of its statements had failed.")
+def _run(db: Connection, sql: str) -> Any:
+    try:
+        return db.execute(sql)
+    except Exception as error:
+        _fail(error)
 
 
 def lock(db: Connection, name: str) -> None:
@@ -321,60 +451,76 @@ def lock(db: Connection, name: str) -> None:
     if not in_transaction(db):
         raise RuntimeError("a lock taken outside atomic() would be gone at once")
     if engine(db) == "postgresql":
-        with _errors_mapped():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (zlib.crc32(name.encode()),))
+        _run(db, f"SELECT pg_advisory_xact_lock({zlib.crc32(name.encode())})")
 
 
 # -- errors ----------------------------------------------------------------------------------------
 
-
-@contextmanager
-def _errors_mapped() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise _translated(error) from error
+_BUSY = "The database is busy."
+_ALREADY_FAILED = "The transaction was undone: one of its statements had failed."
+_DOES_NOT_FIT = "A value does not fit the database."
 
 
-def _translated(error: Exception) -> Exception:
+def _fail(error: Exception) -> NoReturn:
+    """Raise what the driver's error means; one that means a mistake of ours goes on as it is.
+
+    The driver's own is not chained: PostgreSQL writes the row into it, and a log would keep it.
+    """
+    known = _known(error)
+    if known is None:
+        raise error
+    raise known from None
+
+
+def _known(error: Exception) -> DatabaseError | None:
     if isinstance(error, sqlite3.Error):
-        return _translated_sqlite(error)
+        return _known_sqlite(error)
+    if isinstance(error, OverflowError):  # sqlite3's for an integer beyond 64 bits
+        return RuleBroken(_DOES_NOT_FIT)
     psycopg = sys.modules.get("psycopg")
     if psycopg is not None and isinstance(error, psycopg.Error):
-        return _translated_postgresql(error)
-    return error
+        return _known_postgresql(error, psycopg)
+    return None
 
 
 def _primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _translated_sqlite(error: sqlite3.Error) -> Exception:
+def _known_sqlite(error: sqlite3.Error) -> DatabaseError | None:
     if isinstance(error, sqlite3.IntegrityError):
         unique = getattr(error, "sqlite_errorcode", 0) in _UNIQUE
         return UniqueConflict(str(error)) if unique else RuleBroken(str(error))
+    if isinstance(error, sqlite3.DataError):
+        return RuleBroken(_DOES_NOT_FIT)
     code = _primary_code(error)
-    if code in _BUSY:
-        return DatabaseBusy("The database is busy.")
-    if code in _OUT_OF_ORDER or code in _NOT_A_DATABASE:
+    if code in _BUSY_CODES:
+        return DatabaseBusy(_BUSY)
+    if code in _OUT_OF_ORDER:
         return DatabaseUnavailable(f"The database cannot answer: {error}.")
-    return error
+    return None
 
 
-def _translated_postgresql(error: Any) -> Exception:
-    state = error.sqlstate
-    if state == "23505":
-        return UniqueConflict(error.diag.message_primary or "the row is there already")
-    if state in _PG_BUSY:
-        return DatabaseBusy("The database is busy.")
-    if state is None:
-        lost = type(error).__name__ in ("OperationalError", "InterfaceError")
-        return DatabaseUnavailable("The PostgreSQL server was lost.") if lost else error
-    if state.startswith(("22", "23", "P0001")):
-        return RuleBroken(error.diag.message_primary or "a rule of the database was broken")
-    if state.startswith(_PG_OUT_OF_ORDER):
-        return DatabaseUnavailable("The PostgreSQL server cannot answer.")
-    return error  # type: ignore[no-any-return]
+_PG_MEANINGS: tuple[tuple[tuple[str, ...], type[DatabaseError], str | None], ...] = (
+    (("23505",), UniqueConflict, None),
+    (("40001", "40P01", "55P03", "57014"), DatabaseBusy, _BUSY),  # serialization, deadlock, lock timeout, cancelled
+    (("25P02",), DatabaseError, _ALREADY_FAILED),
+    (("22",), RuleBroken, _DOES_NOT_FIT),  # the server's sentence would show the value
+    (("23", "P0001"), RuleBroken, None),
+    (("08", "25006", "53", "57P", "58"), DatabaseUnavailable, None),  # lost, read-only, full, stopping, disk
+)
+
+
+def _known_postgresql(error: Any, psycopg: Any) -> DatabaseError | None:
+    if error.sqlstate is None:
+        if isinstance(error, psycopg.DataError):  # a NUL in a text, found by the driver
+            return RuleBroken(_DOES_NOT_FIT)
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return DatabaseUnavailable("The PostgreSQL server was lost.") if lost else None
+    for states, kind, sentence in _PG_MEANINGS:
+        if error.sqlstate.startswith(states):
+            return kind(sentence or error.diag.message_primary or error.sqlstate)
+    return None
 
 
 # -- migrating -------------------------------------------------------------------------------------
@@ -475,8 +621,7 @@ def _check_foreign_keys(db: Connection) -> None:
 def run_script(db: Connection, sql: str) -> None:
     """Several statements, inside the caller's transaction (sqlite3's executescript would commit it)."""
     if engine(db) == "postgresql":
-        with _errors_mapped():
-            db.execute(sql)
+        _run(db, sql)
         return
     statement = ""
     for line in sql.splitlines(keepends=True):
@@ -490,18 +635,22 @@ def run_script(db: Connection, sql: str) -> None:
 
 # -- what the reference kept in this module ----------------------------------------------------------
 
-_MOVED = {
-    "Invoice": "turf_saas.records",
-    "Transaction": "turf_saas.records",
-    "ConsumptionLog": "turf_saas.records",
-}
+_RECORDS = ("Invoice", "Transaction", "ConsumptionLog")
 
 
 def __getattr__(name: str) -> Any:
     """Old names still import from here; they live a layer above, which this module does not know."""
-    if name in _MOVED:
-        return getattr(importlib.import_module(_MOVED[name]), name)
+    if name in _RECORDS:
+        return getattr(importlib.import_module("turf_saas.records"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def command() -> None:
+    """`python billing_db.py`: migrate, or say in one line why not."""
+    try:
+        migrate_billing_tables()
+    except (DatabaseError, importlib.import_module("turf_saas.errors").SettingsError) as error:
+        sys.exit(f"[billing_db] {error}")
 
 
 def migrate_billing_tables() -> None:
@@ -516,4 +665,4 @@ def migrate_billing_tables() -> None:
 
 
 if __name__ == "__main__":
-    migrate_billing_tables()
+    importlib.import_module("billing_db").command()  # not this copy of the module, whose errors nobody else raises
