@@ -76,7 +76,7 @@ def create_app(folder: Path | None = None) -> Flask:
 
 @login_manager.user_loader
 def load_user(user_id: str) -> User | None:
-    return db.session.get(User, user_id)  # type: ignore[no-any-return]
+    return db.session.get(User, user_id)
 
 
 def enter_nina() -> None:

@@ -1,4 +1,4 @@
-"""The two front doors, `Billing(app)` and `app.register_blueprint(billing_bp)`: one set-up, once per app, no surprise."""
+"""The two front doors, `Billing(app)` and `app.register_blueprint(billing_bp)`: one set-up, once per app."""
 
 from __future__ import annotations
 
@@ -143,9 +143,7 @@ def test_another_prefix_moves_every_route_and_every_answer(
 
 @pytest.mark.parametrize("prefix", ["", "/", "//"])
 @pytest.mark.parametrize("door", [by_extension, by_blueprint])
-def test_the_whole_site_is_not_a_prefix(
-    bare: Callable[..., Flask], door: Callable[..., None], prefix: str
-) -> None:
+def test_the_whole_site_is_not_a_prefix(bare: Callable[..., Flask], door: Callable[..., None], prefix: str) -> None:
     app = bare()
     with pytest.raises(ValueError, match="needs a prefix of its own"):
         door(app, url_prefix=prefix)
@@ -297,9 +295,8 @@ def test_a_host_without_a_database_setting_gets_one_sentence_and_stops(door: str
 
 
 def test_flask_run_stops_with_that_sentence_too(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(
-        "from flask import Flask\nfrom api_v1 import billing_bp\napp = Flask('host')\napp.register_blueprint(billing_bp)\n"
-    )
+    lines = ["from flask import Flask", "from api_v1 import Billing", "app = Flask('host')", "Billing(app)"]
+    (tmp_path / "app.py").write_text("\n".join(lines))
     program = f"import sys; sys.argv = ['flask', '--app', {str(tmp_path / 'app.py')!r}, 'run', '--port', '0']\n"
     done = run_python(program + "from flask.cli import main; main()")
     assert done.returncode == 3

@@ -1,10 +1,10 @@
-"""Billing beside a host's own things: what the host answers is the same with and without it, and it answers as itself."""
+"""Billing beside a host's own things: what the host answers is the same with it and without it."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,15 @@ PARTS = [their_errors, their_tokens, their_hooks, their_billing, their_routes]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def host(tmp_path: Path) -> Callable[..., Flask]:
     """A host with all of that; `billing` says when we come in: "first", "last" or never."""
 
     def make(billing: str | None = None, **options: Any) -> Flask:
         app = Flask("host")
         app.json = Shouting(app)
-        app.config.update(SECRET_KEY="host", JWT_SECRET_KEY=SECRET, TURF_SAAS_DB=tmp_path / "b.db", BILLING_ENV="testing")
+        app.config.update(
+            SECRET_KEY="host", JWT_SECRET_KEY=SECRET, TURF_SAAS_DB=tmp_path / "b.db", BILLING_ENV="testing"
+        )
         app.config["MAX_CONTENT_LENGTH"] = 1000
         if billing == "first":
             Billing(app, **options)
@@ -118,7 +120,7 @@ def host(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
             app.register_blueprint(billing_bp, **options)
         return app
 
-    yield make
+    return make
 
 
 @pytest.fixture(params=["first", "last"])
@@ -184,7 +186,10 @@ def test_its_token_callbacks_speak_on_its_routes_and_not_on_ours(
     assert shown(theirs) == shown(without.test_client().get("/private", headers=headers))
     ours = beside.test_client().get(CONSUMPTION, headers=headers)
     assert (ours.status_code, ours.mimetype) == (200 if kind == "good" else 401, "application/json")
-    assert (theirs.status_code, theirs.mimetype) == (ours.status_code, "application/json") or theirs.mimetype == "text/html"
+    assert (theirs.status_code, theirs.mimetype) == (
+        ours.status_code,
+        "application/json",
+    ) or theirs.mimetype == "text/html"
     if kind != "good":
         assert ours.json["code"] == "unauthenticated"
 
@@ -261,7 +266,12 @@ def test_a_fault_of_ours_is_told_to_the_host_and_shown_to_nobody(
 
 def test_the_hosts_logging_is_not_configured(host: Callable[..., Flask], when: str) -> None:
     def configured() -> Any:
-        return logging.root.handlers[:], logging.root.level, logging.getLogger("host").handlers[:], logging.root.disabled
+        return (
+            logging.root.handlers[:],
+            logging.root.level,
+            logging.getLogger("host").handlers[:],
+            logging.root.disabled,
+        )
 
     before = configured()
     host(when).test_client().get(CONSUMPTION, headers=ALICE)
@@ -294,3 +304,30 @@ def test_where_the_host_has_no_such_commands_ours_have_the_short_name(tmp_path: 
     listed = runner.invoke(args=["--help"]).output
     assert "  billing" in listed
     assert "turf-billing" not in listed
+
+
+@pytest.mark.parametrize("path", ["/apispec_1.json", "/apidocs/"])
+def test_a_hosts_flasgger_describes_the_host_as_before(host: Callable[..., Flask], when: str, path: str) -> None:
+    flasgger = pytest.importorskip("flasgger", reason="flasgger is not installed")
+
+    def documented(app: Flask) -> TestResponse:
+        flasgger.Swagger(app)
+
+        @app.get("/horses/<int:horse_id>")
+        def horse(horse_id: int) -> str:
+            """One horse.
+            ---
+            parameters:
+              - {name: horse_id, in: path, type: integer, required: true}
+            responses:
+              200: {description: The horse}
+            """
+            return str(horse_id)
+
+        return app.test_client().get(path)
+
+    beside = documented(host(when))
+    assert beside.status_code == 200
+    assert shown(beside) == shown(documented(host()))
+    if path.endswith(".json"):
+        assert list(beside.json["HOST"]["paths"]) == ["/horses/{horse_id}"]

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -94,9 +95,12 @@ class Server:
                 return error.code, error.read().decode()
 
 
+def docstring_of(name: str) -> str:
+    return ast.get_docstring(ast.parse((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"))) or ""
+
+
 def documented_command(name: str) -> list[str]:
-    docstring = ast.get_docstring(ast.parse((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"))) or ""
-    line = next(line for line in docstring.splitlines() if line.strip().startswith("flask "))
+    line = next(line for line in docstring_of(name).splitlines() if line.strip().startswith("flask "))
     program, *arguments = shlex.split(line)
     assert program == "flask"
     return [sys.executable, "-m", "flask", *arguments]
@@ -166,7 +170,9 @@ def test_a_flask_sqlalchemy_app_reads_the_month_with_its_login_session(
     with sqlite3.connect(tmp_path / "sqlalchemy_login.db") as db:
         [(key,)] = db.execute('SELECT id FROM "user"').fetchall()
         month = consumption_of(server)
-        db.execute("INSERT INTO consumption_log (user_id, date, api_calls) VALUES (?, ?, 7)", (key, month["month"] + "-01"))
+        db.execute(
+            "INSERT INTO consumption_log (user_id, date, api_calls) VALUES (?, ?, 7)", (key, month["month"] + "-01")
+        )
     db.close()
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key)
     assert month["user_id"] == key
@@ -201,3 +207,22 @@ def test_an_example_started_again_finds_what_it_had(serve: Callable[[str], Serve
         assert server.ask("/races")[0] == 200
         assert consumption_of(server)["consumption"]["total_api_calls"] == calls
         server.stop()
+
+
+@pytest.mark.parametrize("name", ["own_users", "own_file"])
+def test_the_curl_lines_of_an_example_work_as_they_stand(
+    serve: Callable[[str], Server], name: str, tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None or shutil.which("bash") is None:
+        pytest.skip("curl is not installed")
+    server = serve(name)
+    text = docstring_of(name).replace("\\\n", "")
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("curl ")]
+    assert len(lines) >= 2
+    for line in lines:
+        asked = line.replace("curl ", "curl -fsS --noproxy '*' ", 1).replace("http://127.0.0.1:5000", server.url)
+        done = subprocess.run(
+            ["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["plan"] == "free"
