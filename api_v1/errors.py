@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app, g, got_request_exception, request
+from flask import Flask, Response, current_app, got_request_exception, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 
 from api_v1.blueprint import billing_bp
@@ -40,9 +40,10 @@ def locale() -> str:
     """The caller's language: Accept-Language when it names one of ours, else the setting."""
     if "Accept-Language" not in request.headers:
         return current_runtime().settings.locale
-    if "billing_locale" not in g:
-        g.billing_locale = request.accept_languages.best_match(LOCALES) or current_runtime().settings.locale
-    return str(g.billing_locale)
+    if "billing.locale" not in request.environ:  # not in g: a host's tests may keep one g around many requests
+        found = request.accept_languages.best_match(LOCALES) or current_runtime().settings.locale
+        request.environ["billing.locale"] = found
+    return str(request.environ["billing.locale"])
 
 
 def error_response(code: str, status: int, headers: dict[str, str] | None = None, **params: Any) -> Response:
@@ -108,3 +109,11 @@ def _unexpected(error: Exception) -> Response:
     got_request_exception.send(host, _async_wrapper=host.ensure_sync, exception=error)
     host.log_exception((type(error), error, error.__traceback__))
     return error_response("internal_error", 500)
+
+
+def answer_all(app: Flask) -> None:
+    """For a host that is ours altogether: outside the prefix, too, a refusal is this JSON."""
+    app.register_error_handler(errors.BillingError, _refused)
+    app.register_error_handler(DatabaseError, _database)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)

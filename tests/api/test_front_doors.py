@@ -242,6 +242,18 @@ def test_one_app_may_use_each_door_when_another_app_uses_the_other(bare: Callabl
     assert one.test_client().get("/saas/healthz").status_code == 404
 
 
+def test_an_app_context_kept_open_around_requests_mixes_no_callers_up(bare: Callable[..., Flask]) -> None:
+    app = bare()
+    by_blueprint(app)
+    client = app.test_client()
+    bob = {"Authorization": f"Bearer {token_for(2)}"}
+    with app.app_context():  # as a host's own tests may do
+        ours = [client.get(f"{PREFIX}/consumption", headers=headers) for headers in (ALICE, bob, {}, ALICE)]
+        told = [client.get(f"{PREFIX}/x", headers={"Accept-Language": tongue}).json["error"] for tongue in ("fr", "en")]
+    assert [reply.json.get("user_id") for reply in ours] == [1, 2, None, 1]
+    assert told == ["Introuvable.", "Not found."]
+
+
 # -- what registration does not do -----------------------------------------------------------------
 
 
