@@ -7,7 +7,6 @@ own, so a host can hand in one of its own wherever a function takes ``db``.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import logging
 import os
@@ -18,9 +17,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -523,101 +520,6 @@ def _known_postgresql(error: Any, psycopg: Any) -> DatabaseError | None:
     return None
 
 
-# -- migrating -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One numbered step: what it is called, the bytes that it came from, how it is applied."""
-
-    number: int
-    name: str
-    source: bytes
-    apply: Callable[[Connection], None]
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.source).hexdigest()
-
-
-def pending(db: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """What migrate would apply. An edited or unknown old migration is refused."""
-    try:
-        rows = fetch_all(db, "SELECT number, name, sha256 FROM billing_migrations")
-    except Exception as error:
-        if not _is_missing_table(error):
-            raise
-        return list(migrations)
-    known = {migration.number: migration for migration in migrations}
-    for row in rows:
-        migration = known.get(row["number"])
-        if migration is None:
-            raise DatabaseRefused(f"The database is newer than this program: it has migration {row['number']:04d}.")
-        if migration.sha256 != row["sha256"]:
-            raise DatabaseRefused(f"Migration {row['number']:04d}_{row['name']} was edited after it had been applied.")
-    done = {row["number"] for row in rows}
-    return [migration for migration in migrations if migration.number not in done]
-
-
-def _is_missing_table(error: Exception) -> bool:
-    return "no such table" in str(error) or getattr(error, "sqlstate", None) == "42P01"
-
-
-def migrate(db: Connection, migrations: Sequence[Migration], now: str) -> list[str]:
-    """Apply what is pending, all of it or nothing. Safe with many starters: one applies, the rest see it done."""
-    if not pending(db, migrations):
-        return []
-    with _foreign_keys_off(db), atomic(db):
-        lock(db, "billing_migrations")
-        todo = pending_in_lock(db, migrations)
-        for migration in todo:
-            migration.apply(db)
-            execute(
-                db,
-                """INSERT INTO billing_migrations (number, name, sha256, applied_at)
-                   VALUES (:number, :name, :sha256, :now)""",
-                number=migration.number,
-                name=migration.name,
-                sha256=migration.sha256,
-                now=now,
-            )
-        _check_foreign_keys(db)
-    return [f"{migration.number:04d}_{migration.name}" for migration in todo]
-
-
-def pending_in_lock(db: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    run_script(
-        db,
-        """CREATE TABLE IF NOT EXISTS billing_migrations (
-               number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at TEXT NOT NULL);""",
-    )
-    return pending(db, migrations)
-
-
-@contextmanager
-def _foreign_keys_off(db: Connection) -> Iterator[None]:
-    """SQLite rebuilds a table only so; the pragma does nothing inside a transaction."""
-    if engine(db) != "sqlite":
-        yield
-        return
-    try:
-        for pragma in ("foreign_keys = OFF", "legacy_alter_table = ON"):
-            db.execute(f"PRAGMA {pragma}")
-        yield
-    finally:
-        for pragma in ("legacy_alter_table = OFF", "foreign_keys = ON"):
-            db.execute(f"PRAGMA {pragma}")
-
-
-def _check_foreign_keys(db: Connection) -> None:
-    if engine(db) != "sqlite":
-        return
-    broken = fetch_all(db, "PRAGMA foreign_key_check")
-    if broken:
-        tables = ", ".join(sorted({row["table"] for row in broken}))
-        raise DatabaseRefused(f"Rows point at rows that do not exist, in: {tables}. Nothing was changed.")
-
-
 def run_script(db: Connection, sql: str) -> None:
     """Several statements, inside the caller's transaction (sqlite3's executescript would commit it)."""
     if engine(db) == "postgresql":
@@ -658,10 +560,10 @@ def migrate_billing_tables() -> None:
     settings = importlib.import_module("turf_saas.settings").read_settings(os.environ)
     db = connect(settings.database)
     try:
-        applied = importlib.import_module("turf_saas.schema").migrate(db, datetime.now(UTC), settings)
+        report = importlib.import_module("turf_saas.schema").migrate(db, datetime.now(UTC), settings)
     finally:
         db.close()
-    print(f"[billing_db] {', '.join(applied) or 'nothing to do'}: the billing tables are ready.")
+    print(f"[billing_db] {', '.join(report.applied) or 'nothing to do'}: the billing tables are ready.")
 
 
 if __name__ == "__main__":

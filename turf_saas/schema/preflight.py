@@ -1,0 +1,126 @@
+"""What stops a migration before anything is changed, in one sentence that names the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from billing_db import Connection, DatabaseRefused, engine
+from turf_saas.schema.host import folded, list_attached, list_host_columns, list_objects, name_space
+from turf_saas.users import key_kind
+
+ASIDE = "billing_old_"
+
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """A table that the reference made too. It is adopted when it has the reference's columns."""
+
+    name: str
+    needed: tuple[str, ...]
+    known: tuple[str, ...] = ()  # further columns that mean the same as ours
+    any_of: tuple[str, ...] = ()
+    integers: tuple[str, ...] = ("id",)
+
+
+REFERENCE = (
+    ReferenceTable(
+        "billing_events",
+        (),
+        ("id", "stripe_event_id", "event_type", "payload", "created_at"),
+        any_of=("stripe_event_id", "event_type", "event_id"),
+    ),
+    ReferenceTable(
+        "saas_subscriptions",
+        ("user_id", "plan", "status"),
+        (
+            "id", "effective_at", "current_period_start", "current_period_end", "trial_end", "cancel_at_period_end",
+            "canceled_at", "ended_at", "stripe_subscription_id", "created_at", "updated_at",
+        ),
+    ),
+    ReferenceTable(
+        "transactions",
+        (
+            "id", "user_id", "invoice_id", "type", "amount_cents", "currency", "stripe_payment_intent_id",
+            "description", "created_at",
+        ),
+        integers=("id", "invoice_id", "amount_cents"),
+    ),
+    ReferenceTable(
+        "invoices",
+        (
+            "id", "invoice_number", "user_id", "period_start", "period_end", "plan", "amount_cents", "currency",
+            "status", "pdf_path", "stripe_invoice_id", "created_at", "paid_at",
+        ),
+        ("updated_at",),
+        integers=("id", "amount_cents"),
+    ),
+    ReferenceTable(
+        "consumption_log",
+        ("id", "user_id", "date", "api_calls", "endpoint", "created_at"),
+        integers=("id", "api_calls"),
+    ),
+)  # fmt: skip
+# Columns of ours whose words another program cannot have used with our meaning.
+OURS_ALONE = ("tenant_id", "kind", "billed_by", "cycle", "changed_by", "change_reason")
+
+
+def check(db: Connection, creates: Sequence[tuple[str, str]]) -> list[ReferenceTable]:
+    """The tables to adopt. Refuses when something that billing would create is there as something else."""
+    taken = list_objects(db)
+    wanted = {(name_space(kind), name) for kind, name in creates}
+    adopted, conflicts = [], []
+    for reference in REFERENCE:
+        if ("table", reference.name) not in wanted or ("table", reference.name) not in taken:
+            continue
+        fault = _fault(db, reference, taken["table", reference.name])
+        if fault:
+            conflicts.append(f"{reference.name} ({fault})")
+        else:
+            adopted.append(reference)
+            wanted.add(("table", ASIDE + reference.name))
+        wanted.discard(("table", reference.name))
+    attached = _attached_names(db, adopted)
+    if adopted:
+        wanted |= {("table", ASIDE + "keys"), ("table", ASIDE + "days")}
+    conflicts += sorted(
+        f"{name} (a {taken[key]})" for key in wanted for name in [key[1]] if key in taken.keys() - attached
+    )
+    if conflicts:
+        raise DatabaseRefused(
+            f"This database has things of its own under names that billing needs: {_some(conflicts)}. "
+            f"Nothing was changed; give billing a {'file' if engine(db) == 'sqlite' else 'database'} of its own: "
+            "TURF_SAAS_DB=…"
+        )
+    return adopted
+
+
+def _some(conflicts: list[str]) -> str:
+    more = len(conflicts) - 5
+    return ", ".join(conflicts[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def _attached_names(db: Connection, adopted: list[ReferenceTable]) -> set[tuple[str, str]]:
+    """Indexes and triggers of tables that are adopted make room by themselves."""
+    return {
+        (name_space(each.kind), folded(db, each.name))
+        for reference in adopted
+        for each in list_attached(db, reference.name, ())
+    }
+
+
+def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
+    """Why a table of this name is not the reference's, or None."""
+    if kind != "table":
+        return f"a {kind}"
+    types = {folded(db, column.name): column.declared_type for column in list_host_columns(db, reference.name)}
+    missing = [name for name in reference.needed if name not in types]
+    if missing:
+        return f"without {missing[0]}"
+    if reference.any_of and not any(name in types for name in reference.any_of):
+        return f"without {reference.any_of[0]}"
+    for name in reference.integers if engine(db) == "postgresql" else ("id",):
+        if name in types and key_kind(types[name]) != "integer":
+            return f"{name} is {types[name] or 'untyped'}"
+    own = [name for name in OURS_ALONE if name in types]
+    return f"with a column {own[0]} of its own" if own else None
