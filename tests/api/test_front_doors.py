@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from werkzeug.test import Client
 import billing_db
 from api_v1 import Billing, billing_bp
 from tests.cast import SECRET, token_for
-from turf_saas import schema
-from turf_saas.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/api/v1/billing"
@@ -371,8 +368,7 @@ def test_without_auto_migration_it_waits_for_the_command(empty_url: str, bare: C
         assert (reply.status_code, reply.json["code"]) == (503, "not_migrated")
         assert client.get(f"{PREFIX}/readyz").status_code == 503
     assert client.get(f"{PREFIX}/healthz").status_code == 200
-    db = billing_db.connect(empty_url)
-    assert schema.migrate(db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": empty_url}))
-    db.close()
+    done = app.test_cli_runner().invoke(args=["billing", "migrate"])
+    assert done.exit_code == 0, done.output
     assert month_of(client)["user_id"] == 1
     assert client.get(f"{PREFIX}/readyz").status_code == 200

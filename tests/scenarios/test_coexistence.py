@@ -331,3 +331,12 @@ def test_a_hosts_flasgger_describes_the_host_as_before(host: Callable[..., Flask
     assert shown(beside) == shown(documented(host()))
     if path.endswith(".json"):
         assert list(beside.json["HOST"]["paths"]) == ["/horses/{horse_id}"]
+
+
+def test_a_host_may_choose_the_name_of_our_commands(tmp_path: Path) -> None:
+    app = Flask("host")
+    app.config.update(TESTING=True, TURF_SAAS_DB=tmp_path / "b.db")
+    app.register_blueprint(billing_bp, cli_group="saas")
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["saas", "migrate"]).exit_code == 0
+    assert runner.invoke(args=["billing", "migrate"]).exit_code == 2
