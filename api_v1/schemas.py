@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from turf_saas.values import Month
@@ -12,6 +12,12 @@ from turf_saas.values import Month
 MAX_INT = 2**63 - 1
 Count = Annotated[int, Field(ge=0, le=MAX_INT, json_schema_extra={"format": "int64"})]
 UserId = int | str
+MAX_USER_ID = 255
+
+
+def can_be_stored(text: str) -> bool:
+    """PostgreSQL holds no NUL, and half of a surrogate pair is no UTF-8."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
 def _a_month(text: str) -> str:
@@ -21,7 +27,7 @@ def _a_month(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    if "\0" in text:
+    if not can_be_stored(text):
         raise PydanticCustomError("field_text", "field_text", {"fault": True})
     return text
 
@@ -33,6 +39,33 @@ MonthText = Annotated[
     str,
     AfterValidator(_a_month),
     Field(json_schema_extra={"pattern": MONTH_PATTERN, "examples": ["2026-05"]}),
+]
+
+
+def _a_user_id(given: Any) -> Any:
+    if type(given) is int:
+        fits = 0 <= given <= MAX_INT
+    elif isinstance(given, str):
+        fits = 0 < len(_clean(given)) <= MAX_USER_ID and given.isprintable()
+    else:
+        raise PydanticCustomError("field_type", "field_type", {"fault": True, "expected": "integer, string"})
+    if not fits:
+        raise PydanticCustomError("field_format", "field_format", {"fault": True})
+    return given
+
+
+# What somebody sends as a user's id. One fault, where a union would name each of its types.
+UserIdIn = Annotated[
+    Any,
+    PlainValidator(_a_user_id),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_INT},
+                {"type": "string", "minLength": 1, "maxLength": MAX_USER_ID},
+            ]
+        }
+    ),
 ]
 
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from api_v1.schemas import can_be_stored
 from turf_saas.errors import Fault, InvalidInput, Malformed
 
 MAX_BODY = 1024 * 1024
 MAX_FAULTS = 5000  # so that an answer is never larger than the largest body
+MAX_NAMES = 30_000  # in all objects of a body: each may be a fault, and a fault costs more memory than its name
 MAX_EXACT = 2**53
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    text = body.model_dump_json() if isinstance(body, BaseModel) else json.dumps(body, ensure_ascii=False)
-    return Response(text, status, headers, mimetype="application/json")
+    return Response(to_json(body), status, headers, content_type="application/json")
 
 
 def read_query(model: type[Model]) -> Model:
@@ -35,7 +38,11 @@ def read_query(model: type[Model]) -> Model:
     repeated = [Fault(_pointer(name), "field_repeated", {}) for name, values in lists.items() if len(values) > 1]
     if repeated:
         raise invalid(repeated)
-    return validated(model, {name: values[0] for name, values in lists.items()})
+    given = {name: values[0] for name, values in lists.items()}
+    found = validated(model, given)
+    if b"%00" in request.query_string:
+        _refuse_unstorable(given)
+    return found
 
 
 def read_body(model: type[Model]) -> Model:
@@ -43,9 +50,46 @@ def read_body(model: type[Model]) -> Model:
         raise Malformed("json_expected")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Malformed("encoding_unsupported")
+    raw = _read_raw()
+    given = parse_json(raw)
+    found = validated(model, given)
+    if _HIDDEN.search(raw):
+        _refuse_unstorable(given)
+    return found
+
+
+def _read_raw() -> bytes:
     # A host that allows less is right; one that allows more does so for its own uploads.
-    request.max_content_length = min(MAX_BODY, request.max_content_length or MAX_BODY)
-    return validated(model, parse_json(request.get_data(cache=False)))
+    limit = min(MAX_BODY, request.max_content_length or MAX_BODY)
+    # One byte more: Werkzeug cuts a chunked body at its limit, and a body that was cut may well be JSON.
+    request.max_content_length = limit + 1
+    try:
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise Malformed("body_too_large", limit=limit) from None
+    if len(raw) > limit:
+        raise Malformed("body_too_large", limit=limit)
+    return raw
+
+
+# Escapes of what cannot be stored, or of half of it.
+_HIDDEN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def _refuse_unstorable(given: Any) -> None:
+    """What fields of type Text see by themselves, for the others: dictionaries, passwords, free JSON."""
+    rest: list[tuple[tuple[Any, ...], Any]] = [((), given)]
+    faults = []
+    while rest:
+        place, value = rest.pop()
+        if isinstance(value, str) and not can_be_stored(value):
+            faults.append(Fault(_pointer(*place), "field_text", {}))
+        elif isinstance(value, dict):
+            rest += [((*place, name), part) for name, part in value.items()]
+        elif isinstance(value, list):
+            rest += [((*place, index), part) for index, part in enumerate(value)]
+    if faults:
+        raise invalid(faults[:MAX_FAULTS])
 
 
 class _Unreadable(ValueError):
@@ -59,7 +103,7 @@ def parse_json(raw: bytes) -> Any:
     """
     try:
         return json.loads(
-            raw.decode(), object_pairs_hook=_no_key_twice, parse_float=_number, parse_constant=_no_constant
+            raw.decode(), object_pairs_hook=_Names().read, parse_float=_number, parse_constant=_no_constant
         )
     except UnicodeDecodeError:
         raise Malformed("json_unreadable", reason="UTF-8") from None
@@ -73,16 +117,25 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed("json_unreadable", reason="number") from None
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _Unreadable(f"{twice[:100]!a} ×2")
-    for name in found:
-        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise _Unreadable(f"{name[:100]!a}")
-    return found
+class _Names:
+    """Reads the objects of one body, and counts what they name."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def read(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self.count += len(pairs)
+        if self.count > MAX_NAMES:
+            raise _Unreadable(f"> {MAX_NAMES}")
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise _Unreadable(f"{twice[:100]!a} ×2")
+        for name in found:
+            if not can_be_stored(name):
+                raise _Unreadable(f"{name[:100]!a}")
+        return found
 
 
 def _number(text: str) -> float | int:
@@ -158,5 +211,5 @@ def _meaning(kind: str, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         word = kind.partition("_")[0]
         return "field_type", {"expected": _JSON_TYPES.get(word, word)}
     if "fault" in context:  # one of our own validators
-        return kind, {}
+        return kind, {name: value for name, value in context.items() if name != "fault"}
     return _CODES.get(kind, "field_invalid"), {}
