@@ -5,7 +5,6 @@ TEST_POSTGRES_URL names a server to use instead (its user may create databases).
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ def bin_folder() -> Path | None:
     """Where initdb and pg_ctl are, or None."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
-    folders += [Path(path) for path in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 
 
@@ -53,7 +52,9 @@ class Cluster:
         self.folder = tempfile.mkdtemp(prefix="billing-pg-")
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        self._run("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N")
+        self._run(
+            "initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"
+        )
         options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
