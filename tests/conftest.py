@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,24 @@ from flask.testing import FlaskClient
 import billing_db
 from billing_db import Connection
 from tests import cast as the_cast
-from tests import postgres
+from tests import postgres, require
+from tests.answers import hold_to_document
 from tests.cast import SECRET, Cast, Person
 from turf_saas import schema
 from turf_saas.settings import read_settings
 
 ENGINES = ["sqlite", "postgresql"]
 NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return require.judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return require.judged((yield))
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +50,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def cluster() -> Iterator[postgres.Cluster]:
     reason = postgres.why_not()
     if reason:
-        pytest.skip(reason)
+        require.without("postgres", reason)
     with postgres.Cluster() as started:
         yield started
 
@@ -145,6 +156,7 @@ def make_app(url: str) -> Callable[..., Flask]:
         app = Flask("host")
         app.config.update({"TESTING": True, "TURF_SAAS_DB": url, "JWT_SECRET_KEY": SECRET, **config})
         app.register_blueprint(billing_bp)
+        hold_to_document(app)
         return app
 
     return make
