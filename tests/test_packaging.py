@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.layers import imports
+from tests.house.layers import OURS, imports
 from tests.house.sources import ROOT, python_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -28,6 +28,7 @@ PACKAGE_OF = {
     "itsdangerous": "flask",
     "blinker": "flask",
     "markupsafe": "flask",
+    "jsonschema": "flasgger",
     "jwt": "flask-jwt-extended",
     "pydantic_core": "pydantic",
     "annotated_types": "pydantic",
@@ -70,6 +71,17 @@ def test_everything_that_the_plugin_imports_is_declared() -> None:
 
 def test_everything_that_the_reference_host_imports_is_in_the_requirements() -> None:
     assert packages_used("wsgi.py") - {"prometheus_client"} <= set(REQUIREMENTS)
+
+
+def test_a_newcomer_can_import_every_test() -> None:
+    """With requirements.txt alone: what else a test uses, it imports where it uses it, or is left out with a reason."""
+    modules = {
+        (source.path, PACKAGE_OF.get(found.package, found.package))
+        for source in python_files("tests")
+        for found in imports(source)
+        if found.at_the_top and found.package not in {*sys.stdlib_module_names, *OURS}
+    }
+    assert {(path, package) for path, package in modules if package not in REQUIREMENTS} == set()
 
 
 def test_the_extras_are_among_what_the_checks_install() -> None:
