@@ -7,6 +7,7 @@ own, so a host can hand in one of its own wherever a function takes ``db``.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import logging
 import os
@@ -17,11 +18,10 @@ import sys
 import threading
 import time
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 logger = logging.getLogger("turf_saas.billing_db")
@@ -31,11 +31,6 @@ Row = Any  # read by column name on both engines
 
 BUSY_SECONDS = 5.0
 OLDEST_SQLITE = (3, 35, 0)
-
-_NOT_A_DATABASE = {11, 26}  # SQLITE_CORRUPT, SQLITE_NOTADB
-_BUSY_CODES = {5, 6, 15}  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL (a lost race for the WAL's locks)
-_OUT_OF_ORDER = {8, 10, 11, 13, 14, 26}  # SQLITE_READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB
-_UNIQUE = {1555, 2067, 2579}  # SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE, _ROWID
 
 
 class DatabaseError(Exception):
@@ -82,10 +77,7 @@ def sqlite_path(url: str) -> Path:
         raise DatabaseRefused(f"TURF_SAAS_DB='{scheme[0]}…' is neither a path nor a postgresql:// URL.")
     if not text or text == ":memory:" or text.startswith("file:") or "\0" in text:
         raise DatabaseRefused(f"TURF_SAAS_DB={url!r} must name a file: every thread opens it again.")
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError as error:
-        raise DatabaseRefused(f"TURF_SAAS_DB={url!r} names the home of a user who does not exist.") from error
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  it never fails
 
 
 def _connect_sqlite(path: Path) -> sqlite3.Connection:
@@ -105,7 +97,7 @@ def _connect_sqlite(path: Path) -> sqlite3.Connection:
             db.close()
             raise
     except sqlite3.Error as error:
-        if _primary_code(error) in _NOT_A_DATABASE:
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             raise DatabaseRefused(f"{path} is not a SQLite database.") from error
         _fail(error)
     return db
@@ -131,13 +123,12 @@ def _prepare_file(path: Path) -> None:
 def _use_wal(db: sqlite3.Connection) -> None:
     """Several starters may switch a new file at once, and there SQLite does not always wait: so we do."""
     deadline = time.monotonic() + BUSY_SECONDS
-    while True:
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
-            if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                db.execute("PRAGMA journal_mode = WAL")
-            return
+            db.execute("PRAGMA journal_mode = WAL")
+            return  # a file system without shared memory keeps its own mode
         except sqlite3.OperationalError as error:
-            if _primary_code(error) not in _BUSY_CODES or time.monotonic() > deadline:
+            if not isinstance(_known(error), DatabaseBusy) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 
@@ -164,12 +155,12 @@ def _connect_postgresql(url: str) -> Connection:
         reason = said[1] if said else "no server answers there"
         raise DatabaseUnavailable(f"PostgreSQL on {host} cannot be reached: {reason}.") from None
     db.adapters.register_loader("uuid", TextLoader)  # a user's key is an int or a text, never an object
-    _run(db, f"SET lock_timeout = {_lock_timeout()}")
+    _run(db, f"SET lock_timeout = {_patience()}")
     return db
 
 
-def _lock_timeout() -> int:
-    return max(1, int(BUSY_SECONDS * 1000))  # 0 would wait for ever
+def _patience() -> int:
+    return max(1, int(BUSY_SECONDS * 1000))  # milliseconds; for PostgreSQL 0 would be for ever
 
 
 class _Held:
@@ -188,10 +179,9 @@ class _Held:
 
     def state(self) -> bool | None:
         """Whether a transaction is open, or None when the connection is closed or another process's."""
-        if self.pid != os.getpid():
-            return None
         try:
-            return None if getattr(self.db, "closed", False) else in_transaction(self.db)
+            gone = self.pid != os.getpid() or getattr(self.db, "closed", False)
+            return None if gone else in_transaction(self.db)
         except sqlite3.ProgrammingError:  # closed
             return None
 
@@ -199,43 +189,34 @@ class _Held:
         """A server that went away leaves its goodbye on the socket: ask again only then."""
         poll = select.poll()
         poll.register(self.db.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-        if not poll.poll(0):
-            return False
-        try:
-            self.db.execute("SELECT 1")
-        except Exception:
-            self.close()
-            return True
-        return False
+        if poll.poll(0):
+            try:
+                self.db.execute("SELECT 1")
+            except Exception:
+                self.close()
+        return bool(self.db.closed)
 
     def close(self) -> None:
+        """In a child process the parent's connection is kept for ever: to close or free it would hurt the parent."""
         if self.pid == os.getpid():
             with suppress(Exception):
                 self.db.close()
         else:
-            _abandon(self.db)
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.db))
 
     def __del__(self) -> None:
         if hasattr(self, "db"):
             self.close()
 
 
-def _abandon(db: Connection) -> None:
-    """Keep a parent's connection for ever: to close or free it in a child would hurt the parent."""
-    import ctypes
-
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))
+class _OfThisThread(threading.local):
+    def __init__(self) -> None:
+        self.held: dict[str, _Held] = {}
 
 
-_of_this_thread = threading.local()
-
-
-def _held() -> dict[str, _Held]:
-    try:
-        return _of_this_thread.held  # type: ignore[no-any-return]
-    except AttributeError:
-        _of_this_thread.held = {}
-        return _of_this_thread.held  # type: ignore[no-any-return]
+_of_this_thread = _OfThisThread()
 
 
 def get_db(url: str | None = None) -> Connection:
@@ -244,23 +225,22 @@ def get_db(url: str | None = None) -> Connection:
         url = os.environ.get("TURF_SAAS_DB", "")
         if not url:
             raise DatabaseRefused("TURF_SAAS_DB is not set: give the path of the SQLite file.")
-    held = _held()
-    mine = held.get(url)
-    if mine is None or not mine.usable():
-        mine = held[url] = _Held(url)
-    return mine.db
+    held = _of_this_thread.held.get(url)
+    if held is None or not held.usable():
+        held = _of_this_thread.held[url] = _Held(url)
+    return held.db
 
 
 def close_db() -> None:
     """Close what get_db opened for this thread."""
-    for held in _held().values():
+    for held in _of_this_thread.held.values():
         held.close()
     _of_this_thread.held = {}
 
 
 def roll_back_leftovers() -> None:
     """End what this thread left open, so that nobody's later commit saves it or waits for it."""
-    for held in _held().values():
+    for held in _of_this_thread.held.values():
         if held.state():
             logger.error("a transaction was left open: rolled back")
             try:
@@ -271,12 +251,13 @@ def roll_back_leftovers() -> None:
 
 def _close_before_fork() -> None:
     """SQLite's file locks do not pass to a child, which would believe that it holds them: so none is inherited."""
-    for held in _held().values():
+    for held in _of_this_thread.held.values():
         if held.state() is False:
             held.close()
 
 
 os.register_at_fork(before=_close_before_fork)
+atexit.register(close_db)
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -309,32 +290,35 @@ def execute(db: Connection, sql: str, /, **params: Any) -> int:
         _fail(error)
 
 
-def _cursor(db: Connection, sql: str, params: dict[str, Any]) -> Any:
-    if not in_transaction(db) and _is_write(sql):
-        raise RuntimeError(f"a write stands inside atomic(), or nobody commits it: {sql.strip()[:60]}")
-    if isinstance(db, sqlite3.Connection):
-        cursor = db.cursor()
-        cursor.row_factory = sqlite3.Row  # a borrowed connection may think otherwise of its rows
-        return cursor.execute(sql, params)
-    return db.cursor(row_factory=_dict_row()).execute(to_pyformat(sql), params)
-
-
-@cache
-def _dict_row() -> Any:
-    from psycopg.rows import dict_row
-
-    return dict_row
+def run_script(db: Connection, sql: str) -> None:
+    """Several statements, inside the caller's transaction (sqlite3's executescript would commit it)."""
+    if engine(db) == "postgresql":
+        _run(db, sql)
+        return
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(statement):
+            execute(db, statement)
+            statement = ""
+    if re.sub(r"--[^\n]*", "", statement).strip():
+        raise ValueError(f"an unfinished statement: {statement.strip()[:80]}")
 
 
 _WRITE = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:INSERT|UPDATE|DELETE|REPLACE|MERGE|TRUNCATE|CREATE|ALTER|DROP)\b",
-    re.DOTALL | re.IGNORECASE,
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:INSERT|UPDATE|DELETE|REPLACE|MERGE|TRUNCATE|CREATE|ALTER|DROP)\b", re.S | re.I
 )
 
 
-@lru_cache(maxsize=1024)
-def _is_write(sql: str) -> bool:
-    return _WRITE.match(sql) is not None
+def _cursor(db: Connection, sql: str, params: dict[str, Any]) -> Any:
+    if not in_transaction(db) and _WRITE.match(sql):
+        raise RuntimeError(f"a write stands inside atomic(), or nobody commits it: {sql.strip()[:60]}")
+    # Rows by name, whatever a borrowed connection thinks of its own.
+    if isinstance(db, sqlite3.Connection):
+        cursor = db.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(sql, params)
+    return db.cursor(row_factory=sys.modules["psycopg"].rows.dict_row).execute(to_pyformat(sql), params)
 
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|::|:([A-Za-z_]\w*)|%""", re.DOTALL)
@@ -359,81 +343,63 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
     wait=False: a lock that somebody else holds is DatabaseBusy at once.
     """
 
-    __slots__ = ("_db", "_durable", "_nested", "_relaxed", "_wait")
+    __slots__ = ("_db", "_durable", "_nested", "_wait")
 
     def __init__(self, db: Connection, *, durable: bool = True, wait: bool = True) -> None:
-        self._db = db
-        self._durable = durable
-        self._wait = wait
-        self._relaxed = False
+        self._db, self._durable, self._wait = db, durable, wait
 
     def __enter__(self) -> None:
         db = self._db
         self._nested = in_transaction(db)
         if self._nested:
             _run(db, "SAVEPOINT inner_")
-        elif not isinstance(db, sqlite3.Connection):
-            # Each time, as behind pgbouncer the next transaction may be on another server connection.
-            wait = f"BEGIN; SET LOCAL lock_timeout = {_lock_timeout() if self._wait else 1}"
-            _run(db, wait if self._durable else f"{wait}; SET LOCAL synchronous_commit = off")
-        else:
-            try:
-                if not self._durable:
-                    self._relaxed = True
-                    _run(db, "PRAGMA synchronous = NORMAL")
-                if self._wait:
-                    _run(db, "BEGIN IMMEDIATE")
-                else:
-                    _begin_at_once(db)
-            except BaseException:
-                self._tighten()
-                raise
+        elif isinstance(db, sqlite3.Connection):
+            self._begin_sqlite(db)
+        else:  # each time: behind pgbouncer the next transaction may be on another server connection
+            begin = f"BEGIN; SET LOCAL lock_timeout = {_patience() if self._wait else 1}"
+            _run(db, begin if self._durable else f"{begin}; SET LOCAL synchronous_commit = off")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _begin_sqlite(self, db: sqlite3.Connection) -> None:
+        try:
+            if not self._durable:
+                _run(db, "PRAGMA synchronous = NORMAL")
+            if not self._wait:
+                _run(db, "PRAGMA busy_timeout = 0")
+            _run(db, "BEGIN IMMEDIATE")
+        except BaseException:
+            self._tighten()
+            raise
+        finally:
+            if not self._wait:
+                _run(db, f"PRAGMA busy_timeout = {_patience()}")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        saved = None
         try:
             if kind is None:
-                self._save()
-            else:
-                self._undo()
+                saved = _run(self._db, "RELEASE inner_" if self._nested else "COMMIT")
         finally:
+            if saved is None:
+                self._undo()
             self._tighten()
-
-    def _save(self) -> None:
-        try:
-            cursor = _run(self._db, "RELEASE inner_" if self._nested else "COMMIT")
-        except BaseException:
-            self._undo()
-            raise
-        if not self._nested and getattr(cursor, "statusmessage", "COMMIT") != "COMMIT":
+        if saved is not None and not self._nested and getattr(saved, "statusmessage", "COMMIT") != "COMMIT":
             # PostgreSQL answers ROLLBACK, without an error, when a statement of the block had failed.
             raise DatabaseError(_ALREADY_FAILED)
 
     def _undo(self) -> None:
         """A full disk or a lost server has rolled back already; what cannot be undone is cut off."""
-        db = self._db
-        for sql in ("ROLLBACK TO inner_", "RELEASE inner_") if self._nested else ("ROLLBACK",):
-            with suppress(Exception):  # the block's own error is the one to tell
-                if in_transaction(db):
-                    db.execute(sql)
+        with suppress(Exception):  # the block's own error is the one to tell
+            for sql in ("ROLLBACK TO inner_", "RELEASE inner_") if self._nested else ("ROLLBACK",):
+                if in_transaction(self._db):
+                    self._db.execute(sql)
         with suppress(Exception):
-            if not self._nested and in_transaction(db):
-                db.close()
+            if not self._nested and in_transaction(self._db):
+                self._db.close()
 
     def _tighten(self) -> None:
-        if self._relaxed:
+        if not (self._durable or self._nested) and isinstance(self._db, sqlite3.Connection):
             with suppress(sqlite3.ProgrammingError):  # closed in the block: the next one opens as FULL
                 self._db.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_at_once(db: sqlite3.Connection) -> None:
-    patience = db.execute("PRAGMA busy_timeout").fetchone()[0]
-    db.execute("PRAGMA busy_timeout = 0")
-    try:
-        _run(db, "BEGIN IMMEDIATE")
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def _run(db: Connection, sql: str) -> Any:
@@ -453,9 +419,26 @@ def lock(db: Connection, name: str) -> None:
 
 # -- errors ----------------------------------------------------------------------------------------
 
-_BUSY = "The database is busy."
 _ALREADY_FAILED = "The transaction was undone: one of its statements had failed."
 _DOES_NOT_FIT = "A value does not fit the database."
+_CANNOT = "The database cannot answer: {}."
+
+# How PostgreSQL's SQLSTATE or SQLite's error name begins, what it means, and what to say ({} is the driver's sentence).
+_MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("23505 SQLITE_CONSTRAINT_UNIQUE SQLITE_CONSTRAINT_PRIMARYKEY SQLITE_CONSTRAINT_ROWID", UniqueConflict, "{}"),
+    ("22 SQLITE_TOOBIG", RuleBroken, _DOES_NOT_FIT),  # PostgreSQL's own sentence shows the value
+    ("23 P0001 SQLITE_CONSTRAINT SQLITE_MISMATCH", RuleBroken, "{}"),
+    # Serialization, deadlock, lock timeout, cancelled; held, or a lost race for the WAL's locks.
+    ("40001 40P01 55P03 57014 SQLITE_BUSY SQLITE_LOCKED SQLITE_PROTOCOL", DatabaseBusy, "The database is busy."),
+    ("25P02", DatabaseError, _ALREADY_FAILED),
+    # Lost, read-only, full, stopping, disk.
+    ("08 25006 53 57P 58", DatabaseUnavailable, _CANNOT),
+    (
+        "SQLITE_READONLY SQLITE_IOERR SQLITE_FULL SQLITE_CANTOPEN SQLITE_CORRUPT SQLITE_NOTADB",
+        DatabaseUnavailable,
+        _CANNOT,
+    ),
+)
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -470,101 +453,42 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _known(error: Exception) -> DatabaseError | None:
-    if isinstance(error, sqlite3.Error):
-        return _known_sqlite(error)
-    if isinstance(error, OverflowError):  # sqlite3's for an integer beyond 64 bits
-        return RuleBroken(_DOES_NOT_FIT)
+    state = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    if state is not None:
+        said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+        for states, kind, sentence in _MEANINGS:
+            if state.startswith(tuple(states.split())):
+                return kind(sentence.format(said))
+        return None
+    # The drivers' own findings: an integer beyond 64 bits, a text beyond the limit or with a NUL; a dead socket.
     psycopg = sys.modules.get("psycopg")
-    if psycopg is not None and isinstance(error, psycopg.Error):
-        return _known_postgresql(error, psycopg)
-    return None
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _known_sqlite(error: sqlite3.Error) -> DatabaseError | None:
-    if isinstance(error, sqlite3.IntegrityError):
-        unique = getattr(error, "sqlite_errorcode", 0) in _UNIQUE
-        return UniqueConflict(str(error)) if unique else RuleBroken(str(error))
-    if isinstance(error, sqlite3.DataError):
+    if isinstance(error, (OverflowError, sqlite3.DataError)) or (psycopg and isinstance(error, psycopg.DataError)):
         return RuleBroken(_DOES_NOT_FIT)
-    code = _primary_code(error)
-    if code in _BUSY_CODES:
-        return DatabaseBusy(_BUSY)
-    if code in _OUT_OF_ORDER:
-        return DatabaseUnavailable(f"The database cannot answer: {error}.")
+    if psycopg and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return DatabaseUnavailable("The PostgreSQL server was lost.")
     return None
-
-
-_PG_MEANINGS: tuple[tuple[tuple[str, ...], type[DatabaseError], str | None], ...] = (
-    (("23505",), UniqueConflict, None),
-    (("40001", "40P01", "55P03", "57014"), DatabaseBusy, _BUSY),  # serialization, deadlock, lock timeout, cancelled
-    (("25P02",), DatabaseError, _ALREADY_FAILED),
-    (("22",), RuleBroken, _DOES_NOT_FIT),  # the server's sentence would show the value
-    (("23", "P0001"), RuleBroken, None),
-    (("08", "25006", "53", "57P", "58"), DatabaseUnavailable, None),  # lost, read-only, full, stopping, disk
-)
-
-
-def _known_postgresql(error: Any, psycopg: Any) -> DatabaseError | None:
-    if error.sqlstate is None:
-        if isinstance(error, psycopg.DataError):  # a NUL in a text, found by the driver
-            return RuleBroken(_DOES_NOT_FIT)
-        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return DatabaseUnavailable("The PostgreSQL server was lost.") if lost else None
-    for states, kind, sentence in _PG_MEANINGS:
-        if error.sqlstate.startswith(states):
-            return kind(sentence or error.diag.message_primary or error.sqlstate)
-    return None
-
-
-def run_script(db: Connection, sql: str) -> None:
-    """Several statements, inside the caller's transaction (sqlite3's executescript would commit it)."""
-    if engine(db) == "postgresql":
-        _run(db, sql)
-        return
-    statement = ""
-    for line in sql.splitlines(keepends=True):
-        statement += line
-        if line.rstrip().endswith(";") and sqlite3.complete_statement(statement):
-            execute(db, statement)
-            statement = ""
-    if re.sub(r"--[^\n]*", "", statement).strip():
-        raise ValueError(f"an unfinished statement: {statement.strip()[:80]}")
 
 
 # -- what the reference kept in this module ----------------------------------------------------------
 
-_RECORDS = ("Invoice", "Transaction", "ConsumptionLog")
-
 
 def __getattr__(name: str) -> Any:
     """Old names still import from here; they live a layer above, which this module does not know."""
-    if name in _RECORDS:
+    if name in ("Invoice", "Transaction", "ConsumptionLog"):
         return getattr(importlib.import_module("turf_saas.records"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def command() -> None:
-    """`python billing_db.py`: migrate, or say in one line why not."""
-    try:
-        migrate_billing_tables()
-    except (DatabaseError, importlib.import_module("turf_saas.errors").SettingsError) as error:
-        sys.exit(f"[billing_db] {error}")
 
 
 def migrate_billing_tables() -> None:
     """The reference's command: bring the database of TURF_SAAS_DB up to date and say what was done."""
     settings = importlib.import_module("turf_saas.settings").read_settings(os.environ)
-    db = connect(settings.database)
-    try:
+    with closing(connect(settings.database)) as db:
         report = importlib.import_module("turf_saas.schema").migrate(db, datetime.now(UTC), settings)
-    finally:
-        db.close()
     print(f"[billing_db] {', '.join(report.applied) or 'nothing to do'}: the billing tables are ready.")
 
 
 if __name__ == "__main__":
-    importlib.import_module("billing_db").command()  # not this copy of the module, whose errors nobody else raises
+    try:  # not this copy of the module, whose errors nobody else raises
+        importlib.import_module("billing_db").migrate_billing_tables()
+    except Exception as error:
+        sys.exit(f"[billing_db] {error}")

@@ -118,6 +118,17 @@ def test_an_inner_block_that_fails_is_undone_alone(db: Connection, other: Connec
     assert ids(other) == [1, 4]
 
 
+def test_a_block_after_a_failed_inner_one_is_undone_from_its_own_beginning(db: Connection) -> None:
+    with atomic(db):
+        put(db, 1)
+        with pytest.raises(ValueError, match="middle"), atomic(db):
+            put(db, 2)
+            with pytest.raises(ValueError, match="inner"), atomic(db):
+                raise ValueError("inner")
+            raise ValueError("middle")
+    assert ids(db) == [1]
+
+
 def test_an_outer_block_that_fails_undoes_the_inner_ones(db: Connection) -> None:
     with pytest.raises(ValueError, match="outer"), atomic(db):
         with atomic(db):

@@ -141,6 +141,26 @@ def test_without_an_address_the_environment_names_it(filled: str, monkeypatch: p
     assert get_db() is get_db(filled)
 
 
+@on_sqlite
+def test_many_that_open_a_new_file_at_once_all_get_in(tmp_path: Path, engine: str) -> None:
+    for round_ in range(20):
+        path, all_here = str(tmp_path / f"{round_}.db"), threading.Barrier(8, timeout=30)
+        modes: list[str] = []
+
+        def enter(path: str = path, all_here: threading.Barrier = all_here, modes: list[str] = modes) -> None:
+            all_here.wait()
+            db = billing_db.connect(path)
+            modes.append(db.execute("PRAGMA journal_mode").fetchone()[0])
+            db.close()
+
+        threads = [threading.Thread(target=enter) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert modes == ["wal"] * 8
+
+
 # -- as the reference's code uses it
 
 

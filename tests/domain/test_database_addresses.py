@@ -37,7 +37,7 @@ REFUSED = [
     (":memory:", "must name a file"),
     ("file:billing.db?mode=memory", "must name a file"),
     ("a\0b", "must name a file"),
-    ("~no-such-user-here/billing.db", "a user who does not exist"),
+    ("~no-such-user-here/billing.db", "The folder .*no-such-user-here does not exist"),
     ("mysql://u:s3cret@127.0.0.1/db", "'mysql://…' is neither a path nor a postgresql:// URL"),
     ("mysql://u:s3/cret@127.0.0.1/db", "'mysql://…' is neither a path nor a postgresql:// URL"),
     ("postgresql+psycopg://u:s3cret@127.0.0.1/db", "neither a path nor a postgresql:// URL"),
