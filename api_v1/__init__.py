@@ -2,6 +2,12 @@
 
 from api_v1.blueprint import Billing, billing_bp
 from api_v1 import errors as _errors  # noqa: F401  registers the error handlers
-from api_v1.routes import billing as _billing, docs as _docs, ops as _ops  # noqa: F401  register the routes
+from api_v1.routes import (  # noqa: F401  register the routes
+    accounts as _accounts,
+    api_keys as _api_keys,
+    billing as _billing,
+    docs as _docs,
+    ops as _ops,
+)
 
 __all__ = ["Billing", "billing_bp"]

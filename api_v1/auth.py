@@ -3,18 +3,23 @@ a JWT, an API key. Role and tenant always come from the database, as they are no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, g, request
+from flask import current_app, request
+from werkzeug.exceptions import Unauthorized
 
-from api_v1 import tokens
+from api_v1 import csrf, tokens
 from api_v1.runtime import Runtime, current_runtime
-from turf_saas import users
+from turf_saas import api_keys, users
 from turf_saas.errors import Forbidden, Unauthenticated
-from turf_saas.users import UserId
+from turf_saas.users import User, UserId
 
-SCOPES = ("billing.read", "billing.write", "usage:write")
+SCOPES = api_keys.SCOPES
+
+# Schemes that a browser answers by itself once the user has logged in, like a cookie.
+_BROWSER_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
 
 
 @dataclass(frozen=True)
@@ -27,61 +32,110 @@ class Caller:
     scopes: frozenset[str] | None = None
     by_cookie: bool = False
 
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
 
 def require(who: str, scope: str | None = None) -> Caller:
-    """The caller, or a refusal: 401 for nobody, 403 for somebody who may not."""
+    """The caller, or a refusal: 401 for nobody, 403 for somebody who may not.
+
+    A key needs a scope on every route: where none is named, billing.read to read and billing.write for the rest.
+    """
     caller = _identified()
-    if caller.scopes is not None and scope is not None and scope not in caller.scopes:
-        raise Forbidden("scope_missing", scope=scope)
-    if who == "admin" and caller.role != "admin":
+    if caller.by_cookie:
+        csrf.check(caller.user_id)
+    if caller.scopes is not None:
+        needed = scope or ("billing.read" if request.method in csrf.SAFE_METHODS else "billing.write")
+        if needed not in caller.scopes:
+            raise Forbidden("scope_missing", scope=needed)
+    if who == "admin" and not caller.is_admin:
         raise Forbidden("forbidden")
     return caller
 
 
 def _identified() -> Caller:
-    if "billing_caller" not in g:
-        g.billing_caller = _identify(current_runtime())
-    return g.billing_caller  # type: ignore[no-any-return]
+    # Kept on the request, not on g: a host's app context may live longer than one request.
+    caller: Caller | None = getattr(request, "billing_caller", None)
+    if caller is None:
+        caller = _identify(current_runtime())
+        request.billing_caller = caller  # type: ignore[attr-defined]
+    return caller
 
 
 def _identify(runtime: Runtime) -> Caller:
-    identity, by_cookie = _host_identity(runtime)
-    if identity is None:
+    identity, by_cookie = _host_identity(runtime), False
+    if identity is not None:
+        by_cookie = _sent_by_the_browser()
+    else:
         identity, by_cookie = tokens.identity_from_jwt()
-    if identity is None:
-        raise Unauthenticated("unauthenticated")
-    return _known(runtime, identity, by_cookie)
+    if identity is not None:
+        user = _vouched(runtime, identity)
+        return Caller(user.id, user.tenant_id, _role(runtime, user), by_cookie=by_cookie)
+    given = tokens.api_key()
+    if given is not None:
+        return _key_holder(runtime, given)
+    raise Unauthenticated("unauthenticated")
 
 
-def _host_identity(runtime: Runtime) -> tuple[Any, bool]:
-    """What the host itself says: it has checked the credentials already."""
-    by_cookie = "Authorization" not in request.headers and bool(request.cookies)
+# -- what the host says ------------------------------------------------------------------------------
+
+
+def _host_identity(runtime: Runtime) -> Any:
+    """The id of the user whose credentials the host has checked itself, or None."""
+    key = runtime.settings.users_id
     loader = runtime.hooks.user_loader or current_app.config.get("BILLING_USER_LOADER")
     if loader is not None:
-        found = _id_of(loader())
+        found = _id_of(_loaded(loader), key)
         if found is not None:
-            return found, by_cookie
-    found = _id_of(getattr(request, "current_user", None))
+            return found
+    found = _id_of(getattr(request, "current_user", None), key)
     if found is not None:
-        return found, by_cookie
+        return found
     if hasattr(current_app, "login_manager"):
         from flask_login import current_user
 
         if current_user.is_authenticated:
-            return current_user.get_id(), by_cookie
-    return None, False
+            found = _id_of(current_user, key)
+            return current_user.get_id() if found is None else found
+    return None
 
 
-def _id_of(user: Any) -> Any:
-    """The id in what a host hands over: a bare id, a dict with `id`, or an object with `id`."""
+def _loaded(loader: Callable[[], Any]) -> Any:
+    """The host's loader may refuse in its own ways: abort(401), or what flask-jwt-extended raises."""
+    try:
+        return loader()
+    except (Unauthorized, *tokens.JWT_REFUSALS):
+        raise Unauthenticated("unauthenticated") from None
+
+
+def _id_of(user: Any, key: str) -> Any:
+    """The id in what a host hands over: a bare id, or a dict or object that has it under the column's name or `id`."""
     if user is None or isinstance(user, (int, str)):
         return user
-    if isinstance(user, dict):
-        return user.get("id")
-    return getattr(user, "id", None)
+    found = None
+    for name in (key, "id"):
+        if found is None:
+            found = user.get(name) if isinstance(user, dict) else getattr(user, name, None)
+    return found if found is None or isinstance(found, (int, str)) else str(found)  # a UUID, say
 
 
-def _known(runtime: Runtime, identity: Any, by_cookie: bool) -> Caller:
+def _sent_by_the_browser() -> bool:
+    """True when a browser may have sent the host's credentials by itself, so that any site's page could cause it.
+
+    A header with a token needs a script that knows the token; cookies and Basic need only the browser.
+    """
+    scheme = request.headers.get("Authorization", "").partition(" ")[0].lower()
+    if scheme and scheme not in _BROWSER_SCHEMES:
+        return False
+    return bool(request.cookies) or (bool(scheme) and csrf.from_a_browser())
+
+
+# -- what the database says ----------------------------------------------------------------------------
+
+
+def _vouched(runtime: Runtime, identity: Any) -> User:
+    """The user with this id. Where the host's users are elsewhere, one whom it vouches for is entered."""
     db, table = runtime.db(), runtime.users
     user_id = table.parse_id(identity)
     if user_id is None:
@@ -92,6 +146,20 @@ def _known(runtime: Runtime, identity: Any, by_cookie: bool) -> Caller:
         user = users.find_user(db, table, user_id)
     if user is None:
         raise Unauthenticated("unauthenticated")
+    return user
+
+
+def _key_holder(runtime: Runtime, given: str) -> Caller:
+    """Who calls with this key: its user, as long as he is in the tenant for which it was made."""
+    db = runtime.db()
+    key = api_keys.find_by_secret(db, given)
+    user = users.find_user(db, runtime.users, key.user_id) if key is not None else None
+    if key is None or user is None or user.tenant_id != key.tenant_id:
+        raise Unauthenticated("unauthenticated")
+    api_keys.note_use(db, runtime.now(), key)
+    return Caller(user.id, user.tenant_id, _role(runtime, user), frozenset(key.scopes))
+
+
+def _role(runtime: Runtime, user: User) -> str:
     is_admin = runtime.hooks.is_admin
-    role = "admin" if is_admin is not None and is_admin(user.id) else user.role
-    return Caller(user.id, user.tenant_id, role, by_cookie=by_cookie)
+    return "admin" if is_admin is not None and is_admin(user.id) else user.role

@@ -45,7 +45,8 @@ class Operation:
     @property
     def in_tenant(self) -> bool:
         """Whether it answers under /tenants/<id>/ too."""
-        return self.who != "anyone" and not self.rule.startswith("/tenants")
+        by_itself = any(other.rule == f"/tenants/<int:tenant_id>{self.rule}" for other in OPERATIONS)
+        return self.who != "anyone" and not self.rule.startswith("/tenants") and not by_itself
 
 
 OPERATIONS: list[Operation] = []

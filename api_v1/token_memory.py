@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+import threading
 from typing import Any, NamedTuple
 
 REMEMBERED = 4096
@@ -21,19 +21,21 @@ class TokenMemory:
     """The last tokens that were checked, at most REMEMBERED of them."""
 
     def __init__(self) -> None:
-        self._by_digest: OrderedDict[bytes, Checked] = OrderedDict()
+        self._by_digest: dict[bytes, Checked] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
 
     def get(self, token: str, secret: Any) -> Checked | None:
         found = self._by_digest.get(_digest(token))
         return found if found is not None and found.secret == secret else None
 
     def put(self, token: str, checked: Checked) -> None:
-        self._by_digest[_digest(token)] = checked
-        while len(self._by_digest) > REMEMBERED:
-            try:
-                self._by_digest.popitem(last=False)
-            except KeyError:  # another thread took the last one
-                return
+        with self._lock:
+            self._by_digest[_digest(token)] = checked
+            if len(self._by_digest) > REMEMBERED:
+                del self._by_digest[next(iter(self._by_digest))]  # the oldest
 
 
 def _digest(token: str) -> bytes:

@@ -6,13 +6,14 @@ is asked again every time: its expiry, its type, the host's blocklist and callba
 
 from __future__ import annotations
 
+import hmac
 import time
+from datetime import timedelta
 from typing import Any
 
 import jwt
 from flask import current_app, request
-from flask_jwt_extended import exceptions as jwt_errors
-from flask_jwt_extended import get_jwt_request_location, verify_jwt_in_request
+from flask_jwt_extended import create_access_token, exceptions as jwt_errors
 from flask_jwt_extended.config import config as jwt_config
 from flask_jwt_extended.default_callbacks import default_decode_key_callback
 from flask_jwt_extended.internal_utils import (
@@ -26,10 +27,20 @@ from flask_jwt_extended.internal_utils import (
 
 from api_v1.runtime import current_runtime, jwt_secret
 from api_v1.token_memory import Checked
-from turf_saas.errors import Forbidden, Unauthenticated
+from turf_saas import api_keys
+from turf_saas.errors import Forbidden, Unauthenticated, Unavailable
+from turf_saas.users import User
 
-API_KEY_PREFIX = "bk_"
-_BAD_TOKEN = (jwt_errors.JWTExtendedException, jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError)
+MAX_TOKEN = 8192  # what servers take as a header; longer ones are not worth reading
+LIFETIME = timedelta(hours=1)  # of a token of ours, where no JWTManager says otherwise
+
+JWT_REFUSALS = (jwt_errors.JWTExtendedException, jwt.PyJWTError)
+# What reading a hostile token can end in beside them, in PyJWT or in a host's choice of a key.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+class _NotAToken(Exception):
+    """Why a token is refused. Only for us: the answer is the same for all of them."""
 
 
 def bearer_token(header: str = "Authorization", kind: str = "Bearer") -> str | None:
@@ -40,79 +51,145 @@ def bearer_token(header: str = "Authorization", kind: str = "Bearer") -> str | N
     return words[1] if len(words) == 2 and words[0].lower() == kind.lower() else None
 
 
+def api_key() -> str | None:
+    """The API key that was sent, as `Authorization: Bearer bk_…` or as X-API-Key, or None."""
+    token = bearer_token()
+    if token is not None and token.startswith(api_keys.PREFIX):
+        return token
+    return request.headers.get("X-API-Key") or None
+
+
 def identity_from_jwt() -> tuple[Any, bool]:
-    """(identity, whether it came by cookie) of a good token, (None, False) without one; a bad one is refused."""
+    """(identity, whether it came by cookie alone) of a good token, (None, False) without one; a bad one is refused."""
     try:
         if "flask-jwt-extended" in current_app.extensions:
             return _by_extension()
         return _by_secret()
-    except jwt_errors.CSRFError:
-        raise Forbidden("cross_site_request") from None
-    except _BAD_TOKEN:
+    except (*JWT_REFUSALS, _NotAToken):
         raise Unauthenticated("unauthenticated") from None
 
 
+# -- the host has flask-jwt-extended -----------------------------------------------------------------
+
+
 def _by_extension() -> tuple[Any, bool]:
-    """As the host's JWTManager would decide, callbacks included."""
-    locations = list(jwt_config.token_location)
-    if "headers" in locations:
-        locations.remove("headers")
-        token = bearer_token(jwt_config.header_name, jwt_config.header_type)
-        if token is not None and not token.startswith(API_KEY_PREFIX):
-            return _ask_host(_decoded_by_extension(token)), False
-    if not locations:
-        return None, False
-    found = verify_jwt_in_request(optional=True, locations=locations)
-    if found is None:
-        return None, False
-    return found[1][jwt_config.identity_claim_key], get_jwt_request_location() == "cookies"
+    """As the host's JWTManager would decide, callbacks included; a token in a URL or a body is not looked for."""
+    places, config = jwt_config.token_location, current_app.config  # one look-up of the app instead of many
+    if "headers" in places:
+        token = bearer_token(config["JWT_HEADER_NAME"], config["JWT_HEADER_TYPE"])
+        if token is not None and not token.startswith(api_keys.PREFIX):
+            return _ask_host(_decoded_once(token)), False
+    if "cookies" in places and api_key() is None:
+        token = request.cookies.get(jwt_config.access_cookie_name)
+        if token:
+            proof = _double_submitted()
+            checked = _decoded(token, None)
+            if proof is not None and not hmac.compare_digest(str(checked.claims.get("csrf")).encode(), proof.encode()):
+                raise Forbidden("cross_site_request")
+            return _ask_host(checked), proof is None
+    return None, False
 
 
-def _decoded_by_extension(token: str) -> Checked:
-    manager = get_jwt_manager()
-    if getattr(manager, "_decode_key_callback", None) is not default_decode_key_callback:
-        return Checked(jwt.get_unverified_header(token), manager._decode_jwt_from_config(token), None)
+def _double_submitted() -> str | None:
+    """The extension's own token against cross-site requests, where the host's settings ask for one."""
+    if not jwt_config.cookie_csrf_protect or request.method not in jwt_config.csrf_request_methods:
+        return None
+    given = request.headers.get(jwt_config.access_csrf_header_name)
+    if not given and jwt_config.csrf_check_form:
+        given = request.form.get(jwt_config.access_csrf_field_name)
+    if not given:
+        raise Forbidden("cross_site_request")
+    return given
+
+
+def _decoded_once(token: str) -> Checked:
+    """A header token, its signature checked now or before."""
+    if getattr(get_jwt_manager(), "_decode_key_callback", None) is not default_decode_key_callback:
+        return _decoded(token, None)  # the host chooses the key anew each time
     memory, secret = current_runtime().tokens, jwt_config.decode_key
     checked = memory.get(token, secret)
     if checked is None:
-        checked = Checked(jwt.get_unverified_header(token), manager._decode_jwt_from_config(token), secret)
+        checked = _decoded(token, secret)
         memory.put(token, checked)
     return checked
 
 
+def _decoded(token: str, secret: Any) -> Checked:
+    if len(token) > MAX_TOKEN:
+        raise _NotAToken("too long")
+    try:
+        claims = get_jwt_manager()._decode_jwt_from_config(token)
+        return Checked(jwt.get_unverified_header(token), claims, secret)
+    except _UNREADABLE:
+        raise _NotAToken("unreadable") from None
+
+
 def _ask_host(token: Checked) -> Any:
-    """What may have changed since the signature was checked."""
-    _check_expiry(token.claims, jwt_config.leeway, required=jwt_config.access_expires is not False)
+    """What may have changed since the signature was checked. A host's callback that breaks is the host's to see."""
+    config = current_app.config
+    never_ends = config["JWT_ACCESS_TOKEN_EXPIRES"] is False
+    _check_expiry(token.claims, config["JWT_DECODE_LEEWAY"], required=not never_ends)
     verify_token_type(token.claims, refresh=False)
     verify_token_not_blocklisted(token.header, token.claims)
     custom_verification_for_token(token.header, token.claims)
     if has_user_lookup() and user_lookup(token.header, token.claims) is None:
-        raise ValueError("the host knows no such user")
-    return token.claims[jwt_config.identity_claim_key]
+        raise _NotAToken("the host knows no such user")
+    return token.claims[config["JWT_IDENTITY_CLAIM"]]
+
+
+# -- JWT_SECRET_KEY alone ------------------------------------------------------------------------------
 
 
 def _by_secret() -> tuple[Any, bool]:
     """A host without flask-jwt-extended: HS256 under JWT_SECRET_KEY, `sub` is the user's id."""
     token, secret = bearer_token(), jwt_secret(current_app)
-    if token is None or token.startswith(API_KEY_PREFIX) or not secret:
+    if token is None or token.startswith(api_keys.PREFIX) or not secret:
         return None, False
     memory = current_runtime().tokens
     checked = memory.get(token, secret)
     if checked is None:
-        claims = jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["exp", "sub"]})
-        checked = Checked(jwt.get_unverified_header(token), claims, secret)
+        checked = _signed_with(secret, token)
         memory.put(token, checked)
     _check_expiry(checked.claims, 0, required=True)
     if checked.claims.get("type", "access") != "access":
-        raise ValueError("not an access token")
+        raise _NotAToken("not an access token")
     return checked.claims["sub"], False
+
+
+def _signed_with(secret: str, token: str) -> Checked:
+    if len(token) > MAX_TOKEN:
+        raise _NotAToken("too long")
+    try:
+        claims = jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["exp", "sub"]})
+        return Checked(jwt.get_unverified_header(token), claims, secret)
+    except _UNREADABLE:
+        raise _NotAToken("unreadable") from None
 
 
 def _check_expiry(claims: dict[str, Any], leeway: Any, *, required: bool) -> None:
     if "exp" not in claims:
         if required:
-            raise ValueError("a token that never ends")
+            raise _NotAToken("it never ends")
         return
-    grace = leeway.total_seconds() if hasattr(leeway, "total_seconds") else leeway
-    if time.time() >= float(claims["exp"]) + grace:
-        raise ValueError("expired")
+    grace = leeway.total_seconds() if isinstance(leeway, timedelta) else leeway
+    if time.time() >= int(claims["exp"]) + grace:
+        raise _NotAToken("expired")
+
+
+# -- making one ----------------------------------------------------------------------------------------
+
+
+def make_access_token(user: User) -> tuple[str, int | None]:
+    """A token for the user and the seconds that it lives. Role and tenant in it are for the client's use only."""
+    hints = {"tenant_id": user.tenant_id, "role": user.role}
+    if "flask-jwt-extended" in current_app.extensions:
+        token = create_access_token(identity=str(user.id), fresh=True, additional_claims=hints)
+        lifetime = jwt_config.access_expires
+        return token, int(lifetime.total_seconds()) if isinstance(lifetime, timedelta) else None
+    secret = jwt_secret(current_app)
+    if not secret:
+        raise Unavailable("login_unavailable")
+    issued = int(time.time())
+    claims = {"sub": str(user.id), "type": "access", "iat": issued, "nbf": issued, **hints}
+    lasting = int(LIFETIME.total_seconds())
+    return jwt.encode({**claims, "exp": issued + lasting}, secret, algorithm="HS256"), lasting

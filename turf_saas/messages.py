@@ -47,6 +47,47 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Requête refusée : elle vient d'un autre site, ou son jeton manque.",
         "en": "Request refused: it comes from another site, or its token is missing.",
     },
+    # -- accounts, tenants, API keys
+    "login_failed": {"fr": "E-mail ou mot de passe incorrect.", "en": "Wrong e-mail or password."},
+    "too_many_logins": {
+        "fr": "Trop d'essais de connexion. Réessayez dans {seconds} secondes.",
+        "en": "Too many login attempts. Try again in {seconds} seconds.",
+    },
+    "login_unavailable": {
+        "fr": "La connexion n'est pas configurée : JWT_SECRET_KEY manque.",
+        "en": "Login is not configured: JWT_SECRET_KEY is missing.",
+    },
+    "csrf_unavailable": {
+        "fr": "Aucun jeton possible : cette application n'a pas de SECRET_KEY.",
+        "en": "No token can be made: this app has no SECRET_KEY.",
+    },
+    "email_invalid": {"fr": "Adresse e-mail invalide.", "en": "Invalid e-mail address."},
+    "email_taken": {"fr": "Cette adresse e-mail est déjà utilisée.", "en": "This e-mail address is taken."},
+    "password_length": {
+        "fr": "Le mot de passe doit avoir de {least} à {most} caractères.",
+        "en": "A password has {least} to {most} characters.",
+    },
+    "admin_incomplete": {
+        "fr": "Donner admin_email et admin_password ensemble, ou aucun des deux.",
+        "en": "Give admin_email and admin_password together, or neither.",
+    },
+    "users_not_ours": {
+        "fr": "Les utilisateurs sont ceux de l'application : les créer là-bas.",
+        "en": "The users are the app's own: make them there.",
+    },
+    "user_not_found": {"fr": "Utilisateur introuvable.", "en": "User not found."},
+    "tenant_not_found": {"fr": "Espace introuvable.", "en": "Tenant not found."},
+    "key_not_found": {"fr": "Clé introuvable.", "en": "Key not found."},
+    "scope_unknown": {"fr": "Droits possibles : {known}.", "en": "Possible scopes: {known}."},
+    "scope_not_yours": {
+        "fr": "Vous ne pouvez pas donner le droit « {scope} ».",
+        "en": "You cannot give the scope “{scope}”.",
+    },
+    "too_many_keys": {
+        "fr": "{most} clés actives au plus par utilisateur : en révoquer une d'abord.",
+        "en": "A user has {most} live keys at most: revoke one first.",
+    },
+    "cursor_invalid": {"fr": "Curseur invalide.", "en": "Invalid cursor."},
     # -- what is asked
     "not_found": {"fr": "Introuvable.", "en": "Not found."},
     "method_not_allowed": {
@@ -110,6 +151,11 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The configured database cannot be used; the server's log says why.",
     },
     "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
+    # -- the reference host
+    "demo_in_production": {
+        "fr": "Pas de données de démonstration en production (BILLING_ENV).",
+        "en": "No demo data in production (BILLING_ENV).",
+    },
 }
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing_db import Connection, atomic, engine, execute, fetch_all, fetch_one
+from billing_db import Connection, RuleBroken, atomic, engine, execute, fetch_all, fetch_one
 from turf_saas.values import instant_text
 
 UserId = int | str
@@ -65,13 +65,16 @@ class User:
 
 def find_user(db: Connection, users: UsersTable, user_id: UserId) -> User | None:
     """The user, with role and tenant as the database has them now."""
-    row = fetch_one(
-        db,
-        f"""SELECT u.{users.sql_id} AS id, COALESCE(a.tenant_id, 1) AS tenant_id, COALESCE(a.role, 'user') AS role
-              FROM {users.sql_table} AS u LEFT JOIN billing_accounts AS a ON a.user_id = u.{users.sql_id}
-             WHERE u.{users.sql_id} = :user_id""",  # noqa: S608  names read from the database itself, quoted
-        user_id=user_id,
-    )
+    try:
+        row = fetch_one(
+            db,
+            f"""SELECT u.{users.sql_id} AS id, COALESCE(a.tenant_id, 1) AS tenant_id, COALESCE(a.role, 'user') AS role
+                  FROM {users.sql_table} AS u LEFT JOIN billing_accounts AS a ON a.user_id = u.{users.sql_id}
+                 WHERE u.{users.sql_id} = :user_id""",  # noqa: S608  names read from the database itself, quoted
+            user_id=user_id,
+        )
+    except RuleBroken:  # a PostgreSQL column of type uuid refuses what is not one
+        return None
     return User(row["id"], row["tenant_id"], row["role"]) if row else None
 
 
@@ -118,11 +121,11 @@ def list_columns(db: Connection, table: str) -> list[Column]:
 
 def _columns_sqlite(db: Connection, table: str) -> list[Column]:
     unique = set()
-    for index in fetch_all(db, "SELECT name FROM pragma_index_list(:t) WHERE \"unique\" AND NOT partial", t=table):
+    for index in fetch_all(db, 'SELECT name FROM pragma_index_list(:t) WHERE "unique" AND NOT partial', t=table):
         columns = fetch_all(db, "SELECT name FROM pragma_index_info(:i)", i=index["name"])
         if len(columns) == 1:
             unique.add(columns[0]["name"])
-    rows = fetch_all(db, "SELECT name, type, \"notnull\", pk FROM pragma_table_info(:t)", t=table)
+    rows = fetch_all(db, 'SELECT name, type, "notnull", pk FROM pragma_table_info(:t)', t=table)
     if sum(1 for row in rows if row["pk"]) == 1:
         unique |= {row["name"] for row in rows if row["pk"]}
     return [Column(row["name"], row["type"], bool(row["notnull"]), row["name"] in unique) for row in rows]

@@ -1,0 +1,128 @@
+"""`flask billing keys …` and `flask billing admin …`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+import pytest
+from flask import Flask
+
+from api_v1.cli_keys import admin as admin_group, keys as keys_group
+from billing_db import atomic, execute, fetch_all
+from tests.cast import Person
+from tests.conftest import NOW
+from turf_saas import api_keys, users
+from turf_saas.api_keys import ApiKey
+from turf_saas.users import User
+
+WHO_AM_I = "/api/v1/billing/consumption"
+READ, WRITE, USAGE = api_keys.SCOPES
+
+MakeApp = Callable[..., Flask]
+
+
+def with_key(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def key_of(person: Person, *scopes: str) -> tuple[ApiKey, str]:
+    holder = User(person.id, person.tenant_id, person.role)
+    return api_keys.create_key(person.db, NOW, holder, name="", scopes=scopes)
+
+
+def run(app: Flask, group: click.Group, *words: str) -> tuple[int, str, str]:
+    result = app.test_cli_runner().invoke(group, words)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_key_is_made_listed_and_revoked_on_the_command_line(make_app: MakeApp, alice: Person) -> None:
+    app = make_app()
+    code, out, _ = run(app, keys_group, "create", "1", "--scope", READ, "--scope", USAGE, "--name", "cron", "--json")
+    made = json.loads(out)
+    assert (code, made["user_id"], made["scopes"]) == (0, 1, [READ, USAGE])
+    assert app.test_client().get(WHO_AM_I, headers=with_key(made["key"])).json["user_id"] == 1
+    code, out, _ = run(app, keys_group, "list", "--json")
+    assert (code, [key["id"] for key in json.loads(out)]) == (0, [made["id"]])
+    assert made["key"] not in out
+    assert run(app, keys_group, "list", "--user", "2")[1] == ""
+    assert made["id"] in run(app, keys_group, "list", "--user", "1")[1]
+    assert run(app, keys_group, "revoke", made["id"]) == (0, f"revoked {made['id']} of user 1\n", "")
+    assert app.test_client().get(WHO_AM_I, headers=with_key(made["key"])).status_code == 401
+    assert run(app, keys_group, "revoke", made["id"]) == (1, "", "Error: Clé introuvable.\n")
+
+
+def test_plain_create_prints_the_key_and_nothing_else(make_app: MakeApp, alice: Person) -> None:
+    app = make_app()
+    code, out, err = run(app, keys_group, "create", "1", "--scope", READ)
+    assert (code, err) == (0, "")
+    assert app.test_client().get(WHO_AM_I, headers={"X-API-Key": out.strip()}).status_code == 200
+
+
+def test_a_dry_run_does_nothing(make_app: MakeApp, alice: Person) -> None:
+    app, (key, _secret) = make_app(), key_of(alice, READ)
+    before = api_keys.list_all_keys(alice.db)
+    assert run(app, keys_group, "create", "1", "--scope", READ, "--dry-run")[0] == 0
+    assert json.loads(run(app, keys_group, "create", "1", "--scope", READ, "--dry-run", "--json")[1])["dry_run"]
+    assert run(app, keys_group, "revoke", key.id, "--dry-run") == (0, f"would revoke {key.id} of user 1\n", "")
+    assert run(app, admin_group, "grant", "1", "--dry-run")[0] == 0
+    assert api_keys.list_all_keys(alice.db) == before
+    assert users.find_user(alice.db, app.extensions["billing"].users, 1).role == "user"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["create", "1"], 2),
+        (["create", "1", "--scope", "everything"], 2),
+        (["create", "1", "--scope", READ, "--name", "x" * 101], 2),
+        (["create", "999", "--scope", READ], 1),
+        (["create", "nobody@example.com", "--scope", READ], 1),
+        (["create", "a\0", "--scope", READ], 1),
+        (["revoke", "x"], 1),
+        (["revoke"], 2),
+        (["list", "--user", "999"], 1),
+        (["--help"], 0),
+        (["create", "--help"], 0),
+    ],
+    ids=str,
+)
+def test_wrong_use_is_2_a_refusal_is_1_and_neither_is_a_traceback(
+    make_app: MakeApp, alice: Person, words: list[str], code: int
+) -> None:
+    got, out, err = run(make_app(), keys_group, *words)
+    assert got == code
+    assert bool(out) == (code == 0)
+    assert "Traceback" not in err
+
+
+def test_the_first_admin_is_granted_on_the_command_line_and_revoked_there(make_app: MakeApp, alice: Person) -> None:
+    app = make_app(BILLING_ACCOUNTS=True)
+    client = app.test_client()
+
+    def status() -> int:
+        user = {
+            "email": f"{len(fetch_all(alice.db, 'SELECT id FROM users'))}@example.com",
+            "password": "a good password",
+        }
+        return client.post("/api/v1/billing/users", json=user, headers=alice.headers).status_code
+
+    assert status() == 403
+    assert run(app, admin_group, "grant", "1") == (0, "user 1 of tenant 1 is now: admin\n", "")
+    assert status() == 201
+    code, out, _ = run(app, admin_group, "grant", "1", "--revoke", "--json")
+    assert (code, json.loads(out)) == (0, {"user_id": 1, "tenant_id": 1, "role": "user"})
+    assert status() == 403
+    assert run(app, admin_group, "grant", "999") == (1, "", "Error: Utilisateur introuvable.\n")
+
+
+def test_an_admin_is_granted_by_e_mail_in_any_spelling_but_not_by_one_that_two_users_share(
+    make_app: MakeApp, alice: Person, bob: Person, charlie: Person
+) -> None:
+    with atomic(alice.db):
+        execute(alice.db, "UPDATE billing_accounts SET email = 'Charlie@Example.com' WHERE user_id = 3")
+        execute(alice.db, "UPDATE billing_accounts SET email = 'office@example.com' WHERE user_id < 3")
+    app = make_app()
+    assert run(app, admin_group, "grant", "charlie@EXAMPLE.com")[1] == "user 3 of tenant 2 is now: admin\n"
+    assert run(app, admin_group, "grant", "office@example.com")[0] == 1

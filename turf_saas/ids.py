@@ -1,0 +1,43 @@
+"""New rows in tables whose ids the database gives, though somebody may have written ids by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_db import Connection, UniqueConflict, engine, fetch_one, lock
+
+TRIES = 10
+
+
+def insert_row(db: Connection, table: str, id_column: str, **values: Any) -> int:
+    """The new row's id. SQLite steps over ids that are taken; a PostgreSQL sequence does not know of them."""
+    names, params = ", ".join(values), ", ".join(f":{name}" for name in values)
+    for _ in range(TRIES):
+        row = fetch_one(
+            db,
+            f"""INSERT INTO {_quoted(table)} ({names}) VALUES ({params})
+                ON CONFLICT DO NOTHING RETURNING {_quoted(id_column)} AS id""",  # noqa: S608  names are our own
+            **values,
+        )
+        if row is not None:
+            return int(row["id"])
+        _step_over_taken_ids(db, table, id_column)
+    raise UniqueConflict(f"no free id was found in {table}")
+
+
+def _step_over_taken_ids(db: Connection, table: str, id_column: str) -> None:
+    if engine(db) != "postgresql":
+        return
+    lock(db, f"billing_ids_{table}")
+    fetch_one(
+        db,
+        f"""SELECT setval(sequence, GREATEST(nextval(sequence),
+                                             (SELECT MAX({_quoted(id_column)}) FROM {_quoted(table)})))
+              FROM (SELECT CAST(pg_get_serial_sequence(:table, :id_column) AS regclass) AS sequence) AS the""",  # noqa: S608
+        table=_quoted(table),
+        id_column=id_column,
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
