@@ -15,7 +15,7 @@ from typing import Any
 from billing_db import Connection, DatabaseRefused, engine, execute, fetch_all, fetch_one
 from turf_saas.schema.adopted_rows import CLEAN, Rejected, Row, Seen, adopted_day, series_of, subscription_order
 from turf_saas.schema.host import Attached, find_highest_number, folded, list_attached, list_host_columns, name_space
-from turf_saas.schema.preflight import ASIDE, ReferenceTable
+from turf_saas.schema.preflight import ASIDE, ReferenceTable, way_out
 from turf_saas.schema.render import PER_ENGINE
 from turf_saas.schema.report import AdoptedTable
 from turf_saas.users import UsersTable, key_kind, quoted
@@ -99,7 +99,7 @@ def _drop(db: Connection, table: str) -> None:
             raise
         raise DatabaseRefused(
             f"Views or other objects depend on the table {table}, so it cannot be adopted. Nothing was changed; "
-            "remove them for the migration, or give billing a database of its own: TURF_SAAS_DB=…"
+            f"remove them for the migration, or {way_out(db)}"
         ) from None
 
 
@@ -296,7 +296,7 @@ def _put_back(db: Connection, old: OldTable, each: Attached) -> None:
     except Exception as error:
         raise DatabaseRefused(
             f"The {each.kind} {each.name} cannot be made again on the adopted table {old.name} ({error}). "
-            "Nothing was changed; remove it for the migration, or give billing a file of its own: TURF_SAAS_DB=…"
+            f"Nothing was changed; remove it for the migration, or {way_out(db)}"
         ) from None
 
 

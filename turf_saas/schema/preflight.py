@@ -84,15 +84,22 @@ def check(db: Connection, creates: Sequence[tuple[str, str]]) -> list[ReferenceT
     if adopted:
         wanted |= {("table", ASIDE + "keys"), ("table", ASIDE + "days")}
     conflicts += sorted(
-        f"{name} (a {taken[key]})" for key in wanted for name in [key[1]] if key in taken.keys() - attached
+        f"{name} ({_a(taken[key])})" for key in wanted for name in [key[1]] if key in taken.keys() - attached
     )
     if conflicts:
         raise DatabaseRefused(
             f"This database has things of its own under names that billing needs: {_some(conflicts)}. "
-            f"Nothing was changed; give billing a {'file' if engine(db) == 'sqlite' else 'database'} of its own: "
-            "TURF_SAAS_DB=…"
+            f"Nothing was changed; {way_out(db)}"
         )
     return adopted
+
+
+def way_out(db: Connection) -> str:
+    return f"give billing a {'file' if engine(db) == 'sqlite' else 'database'} of its own: TURF_SAAS_DB=…"
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "index" else f"a {kind}"
 
 
 def _some(conflicts: list[str]) -> str:
@@ -112,7 +119,7 @@ def _attached_names(db: Connection, adopted: list[ReferenceTable]) -> set[tuple[
 def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     """Why a table of this name is not the reference's, or None."""
     if kind != "table":
-        return f"a {kind}"
+        return _a(kind)
     types = {folded(db, column.name): column.declared_type for column in list_host_columns(db, reference.name)}
     missing = [name for name in reference.needed if name not in types]
     if missing:

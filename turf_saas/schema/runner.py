@@ -46,7 +46,10 @@ def pending(db: Connection, migrations: Sequence[Migration]) -> list[Migration]:
         if _says(error, "no such table", "42P01"):
             return list(migrations)
         if _says(error, "no such column", "42703"):
-            raise DatabaseRefused("This database has a table billing_migrations that is not ours.") from None
+            raise DatabaseRefused(
+                "This database has a table billing_migrations that is not ours; "
+                "give billing a file or database of its own: TURF_SAAS_DB=…"
+            ) from None
         raise
     known = {migration.number: migration for migration in migrations}
     for row in rows:
