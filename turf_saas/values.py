@@ -11,7 +11,7 @@ _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
 def instant_text(instant: datetime) -> str:
     """How an instant is stored and shown: UTC, whole seconds, sorts as text."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return instant.astimezone(UTC).isoformat()[:19] + "Z"
 
 
 def parse_instant(text: str) -> datetime:

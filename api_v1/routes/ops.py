@@ -41,9 +41,14 @@ def readyz() -> Any:
 @billing_bp.after_request
 def _never_cached(response: Response) -> Response:
     """What a user sees is for that user, now; and JSON is never to be taken for a page."""
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.vary.add("Accept-Language")
+    headers = response.headers
+    if "Cache-Control" not in headers:
+        headers.add("Cache-Control", "no-store")
+    headers["X-Content-Type-Options"] = "nosniff"
+    if "Vary" in headers:
+        response.vary.add("Accept-Language")
+    else:  # as nearly always: spare it the parsing of what is not there
+        headers.add("Vary", "Accept-Language")
     return response
 
 

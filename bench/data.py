@@ -1,0 +1,146 @@
+"""Databases to measure on: migrated as any other, then filled in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import billing_db
+from billing_db import Connection, atomic, engine, execute, fetch_all, fetch_one
+from turf_saas import schema
+from turf_saas.settings import read_settings
+from turf_saas.values import Month
+
+DAYS = 20
+ENDPOINTS = 5
+MONTHS = 2
+ROWS_PER_USER = MONTHS * DAYS * ENDPOINTS
+CALLS_PER_MONTH = DAYS * (1 + 2 + 3 + 4 + 5)  # endpoint n is called n + 1 times a day
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A database in which every user has the same number of rows in this month and in the one before."""
+
+    url: str
+    users: int
+    now: datetime
+
+    @property
+    def this_month(self) -> Month:
+        return Month(self.now.year, self.now.month)
+
+    @property
+    def last_month(self) -> Month:
+        last = self.this_month.first_day - timedelta(days=1)
+        return Month(last.year, last.month)
+
+
+def fill(url: str, rows: int, now: datetime) -> Filled:
+    """A database with that many rows in consumption_log and the counters that belong to them."""
+    filled = Filled(url, max(1, rows // ROWS_PER_USER), now)
+    db = billing_db.connect(url)
+    try:
+        schema.migrate(db, now, read_settings({"TURF_SAAS_DB": url}))
+        with _in_bulk(db), atomic(db):
+            _add_users(db, filled)
+            with _uncounted(db):
+                for month in (filled.last_month, filled.this_month):
+                    for day in range(DAYS):
+                        _add_day(db, filled.users, month.first_day + timedelta(days=day))
+                _count_at_once(db)
+        if engine(db) == "postgresql":
+            db.execute("VACUUM ANALYZE")  # as autovacuum would have done by and by
+        _check(db, filled)
+    finally:
+        db.close()
+    return filled
+
+
+@contextmanager
+def _in_bulk(db: Connection) -> Iterator[None]:
+    """Nothing is worth saving before all of it is there; afterwards the connection is an ordinary one."""
+    if engine(db) != "sqlite":
+        yield
+        return
+    for pragma in ("foreign_keys = OFF", "journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+        db.execute(f"PRAGMA {pragma}")
+    yield
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        db.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _uncounted(db: Connection) -> Iterator[None]:
+    """Without the triggers of consumption_log, which count row by row, and without asking for each row's user."""
+    if engine(db) == "postgresql":
+        execute(db, "SET LOCAL session_replication_role = replica")
+        yield
+        execute(db, "SET LOCAL session_replication_role = origin")
+        return
+    triggers = fetch_all(
+        db, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'consumption_log'"
+    )
+    for trigger in triggers:
+        execute(db, f"DROP TRIGGER {trigger['name']}")
+    yield
+    for trigger in triggers:
+        execute(db, trigger["sql"])
+
+
+_NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)"
+
+
+def _add_users(db: Connection, filled: Filled) -> None:
+    """Everybody is on premium, as another program would write it."""
+    execute(db, f"{_NUMBERS} INSERT INTO users (id, name) SELECT n, 'somebody' FROM numbers", count=filled.users)
+    execute(
+        db,
+        f"""{_NUMBERS} INSERT INTO saas_subscriptions (user_id, plan, status)
+            SELECT n, 'premium', 'active' FROM numbers""",
+        count=filled.users,
+    )
+
+
+def _add_day(db: Connection, users: int, day: date) -> None:
+    """In the order of time: a user's rows lie far apart, as they do when days come one after another."""
+    execute(
+        db,
+        f"""{_NUMBERS}, endpoints(e) AS (SELECT 0 UNION ALL SELECT e + 1 FROM endpoints WHERE e + 1 < :endpoints)
+            INSERT INTO consumption_log (user_id, date, api_calls, endpoint)
+            SELECT n, :day, e + 1, '/api/' || e FROM numbers CROSS JOIN endpoints""",
+        count=users,
+        endpoints=ENDPOINTS,
+        day=day.isoformat(),
+    )
+
+
+def _count_at_once(db: Connection) -> None:
+    execute(
+        db,
+        """INSERT INTO usage_counters (user_id, metric, month, used)
+           SELECT user_id, 'api_calls', substr(date, 1, 7), CAST(SUM(api_calls) AS BIGINT)
+             FROM consumption_log GROUP BY user_id, substr(date, 1, 7)""",
+    )
+
+
+def _check(db: Connection, filled: Filled) -> None:
+    """A figure measured on wrong data is worth nothing."""
+    found = fetch_one(
+        db,
+        """SELECT COUNT(*) AS counters, MIN(used) AS least, MAX(used) AS most,
+                  (SELECT COUNT(*) FROM consumption_log) AS rows_of_log,
+                  (SELECT CAST(SUM(api_calls) AS BIGINT) FROM consumption_log) AS calls
+             FROM usage_counters""",
+    )
+    expected = {
+        "counters": filled.users * MONTHS,
+        "least": CALLS_PER_MONTH,
+        "most": CALLS_PER_MONTH,
+        "rows_of_log": filled.users * ROWS_PER_USER,
+        "calls": filled.users * MONTHS * CALLS_PER_MONTH,
+    }
+    if found is None or dict(found) != expected:
+        raise RuntimeError(f"the database to measure on has {found and dict(found)}, not {expected}")

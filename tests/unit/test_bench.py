@@ -1,0 +1,172 @@
+"""The measures run and say what they should; how fast anything is, is no test's business."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import billing_db
+from bench import report, servers, wrk
+from bench.__main__ import main
+from bench.data import CALLS_PER_MONTH, ROWS_PER_USER, fill
+from bench.registry import Bench, CannotRun, Row, Setup, bench, load_all
+from bench.rows import over_http
+from bench.timing import Spread, ratios, take_turns
+from billing_db import atomic, execute, fetch_all, fetch_one
+
+NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
+COUNTERS = "SELECT user_id, month, used FROM usage_counters ORDER BY user_id, month"
+
+
+def a_row(ratio: float, **required: float) -> Row:
+    return Row("ours", "µs", Spread(2, 1, 3), "theirs", Spread(2, 1, 3), Spread(ratio, ratio, ratio), **required)
+
+
+# -- the databases that are measured ---------------------------------------------------------------------
+
+
+def test_a_filled_database_counts_what_its_log_says(empty_url: str) -> None:
+    assert fill(empty_url, 3 * ROWS_PER_USER, NOW).users == 3
+    db = billing_db.get_db(empty_url)
+    found = [tuple(dict(row).values()) for row in fetch_all(db, COUNTERS)]
+    # 20 days, five endpoints called 1, 2, 3, 4 and 5 times a day
+    assert found == [(user, month, 300) for user in (1, 2, 3) for month in ("2026-04", "2026-05")]
+    summed = fetch_one(db, "SELECT COUNT(*) AS rows_of_log, CAST(SUM(quantity) AS BIGINT) AS calls FROM daily_usage")
+    assert dict(summed) == {"rows_of_log": 600, "calls": 1800}
+
+
+def test_the_triggers_count_again_after_the_filling(empty_url: str) -> None:
+    fill(empty_url, ROWS_PER_USER, NOW)
+    db = billing_db.get_db(empty_url)
+    with atomic(db):
+        execute(db, "INSERT INTO consumption_log (user_id, date, api_calls) VALUES (1, '2026-05-31', 7)")
+    row = fetch_one(db, "SELECT used FROM usage_counters WHERE month = '2026-05'")
+    assert row is not None
+    assert row["used"] == CALLS_PER_MONTH + 7
+
+
+# -- taking turns ------------------------------------------------------------------------------------------
+
+
+def test_contestants_take_turns_and_nobody_is_always_first() -> None:
+    order: list[str] = []
+    taken = take_turns(3, {"a": lambda: order.append("a") or 2.0, "b": lambda: order.append("b") or 4.0})
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert taken == {"a": [2.0, 2.0, 2.0], "b": [4.0, 4.0, 4.0]}
+
+
+def test_the_ratio_is_taken_within_each_round() -> None:
+    # the second round was ten times slower for both: 2/1, 30/10, 4/4
+    assert ratios([2, 30, 4], [1, 10, 4]) == Spread(median=2, low=1, high=3)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "required", "ok"),
+    [
+        (1.5, {"at_most": 1.5}, True),
+        (1.51, {"at_most": 1.5}, False),
+        (0.5, {"at_least": 0.5}, True),
+        (0.49, {"at_least": 0.5}, False),
+        (99, {}, None),
+    ],
+)
+def test_a_row_says_whether_its_requirement_holds(ratio: float, required: dict[str, float], ok: bool | None) -> None:
+    row = a_row(ratio, **required)
+    assert row.ok is ok
+    assert ("SHORT" in report.table([row])) is (ok is False)
+
+
+# -- the load ------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_is_no_answer_is_never_a_figure() -> None:
+    assert wrk.read_answer("Requests/sec:   6448.25\nTransfer/sec: 1MB") == 6448.25
+    for said in ("Requests/sec: 9.0\n  Non-2xx or 3xx responses: 3", "Socket errors: connect 0\nRequests/sec: 9.0"):
+        with pytest.raises(RuntimeError, match="no answers"):
+            wrk.read_answer(said)
+    with pytest.raises(RuntimeError, match="measured nothing"):
+        wrk.read_answer("Requests/sec: 0.00")
+
+
+def test_a_server_that_does_not_start_is_told_with_its_own_words(tmp_path: Path) -> None:
+    if not servers.installed("gunicorn"):
+        pytest.skip("gunicorn is not installed")
+    port = servers.free_port()
+    command = servers.gunicorn("bench.hosts:no_such_app", port)
+    with (
+        pytest.raises(CannotRun, match="no_such_app"),
+        servers.serving(command, f"http://127.0.0.1:{port}/", tmp_path, {}),
+    ):
+        pass
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
+        pass
+
+
+def test_consumption_is_measured_under_a_real_server(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None or not servers.installed("gunicorn"):
+        pytest.skip("wrk and gunicorn are needed")
+    rows = list(islice(over_http.consumption_http(Setup(tmp_path, "tiny")), 2))
+    assert [(row.compared_with, row.required, row.unit) for row in rows] == [
+        ("bare hello", ">= 0.5", "req/s"),
+        ("the reference's way", "", "req/s"),
+    ]
+
+
+# -- the command -------------------------------------------------------------------------------------------
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main(["--tiny", "--json", *arguments])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_what_runs_in_one_process_is_measured_and_nothing_stays_behind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code, found = run(capsys, "--only", "month-read", "--only", "consumption-pieces")
+    assert code in {0, 1}
+    assert found["not_run"] == {}
+    assert {row["what"].split(":")[0] for row in found["rows"]} == {"SQLite", "GET /consumption, whole", "its part"}
+    required = [row["what"] for row in found["rows"] if row["required"] == "<= 1.5"]
+    assert required == [
+        "SQLite: month read, this month, 2 000 rows of log",
+        "SQLite: month read, last month, 2 000 rows of log",
+        "SQLite: first read of a new connection, 2 000 rows of log",
+    ]
+    for row in found["rows"]:
+        assert 0 < row["ratio"]["low"] <= row["ratio"]["median"] <= row["ratio"]["high"]
+        assert (row["ok"] is None) == (row["required"] is None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_measured_here_is_said_and_is_not_a_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_: Setup) -> list[Row]:
+        raise CannotRun("there is no moon")
+
+    monkeypatch.setitem(load_all(), "moon", Bench("moon", "the moon", cannot))
+    code, found = run(capsys, "--only", "moon")
+    assert (code, found["rows"], found["not_run"]) == (2, [], {"moon": "there is no moon"})
+
+
+def test_a_requirement_that_falls_short_is_in_the_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(load_all(), "slow", Bench("slow", "slow", lambda _: [a_row(9, at_most=1.5)]))
+    assert run(capsys, "--only", "slow")[0] == 1
+
+
+def test_two_measures_never_share_a_name() -> None:
+    assert set(load_all()) >= {"month-read", "consumption-http", "consumption-pieces"}
+    with pytest.raises(ValueError, match="two measures"):
+        bench("month-read", "again")(lambda _: [])
