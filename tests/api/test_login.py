@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -120,6 +121,21 @@ def test_nobodys_password_costs_the_same_work_and_matches_nothing() -> None:
     assert not passwords.matches(passwords.NOBODY, "")
 
 
+@pytest.mark.parametrize("email", [EMAIL, "nobody@example.com", "not an e-mail"])
+def test_every_failed_login_hashes_once(
+    site: FlaskClient, eve: Any, email: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, scrypt = [], hashlib.scrypt
+
+    def counting(password: bytes, **cost: Any) -> bytes:
+        hashed.append((cost["n"], cost["r"], cost["p"], len(cost["salt"])))
+        return scrypt(password, **cost)
+
+    monkeypatch.setattr(hashlib, "scrypt", counting)
+    assert log_in(site, email, "wrong password").status_code == 401
+    assert hashed == [(2**14, 8, 5, 16)]
+
+
 def test_stored_passwords_are_salted_scrypt_that_werkzeug_reads_and_the_other_way_round() -> None:
     first, second = passwords.hashed("pässword"), passwords.hashed("pässword")
     assert first != second
@@ -230,6 +246,7 @@ def test_thirty_guesses_at_once_get_ten_tries(make_app: MakeApp, url: str, eve: 
     start = threading.Barrier(30)
 
     def guess() -> None:
+        app.extensions["billing"].db()  # connected before the start, so that all guess at the same moment
         start.wait()
         reply = log_in(app.test_client(), password="guess")
         seen.append((reply.status_code, reply.headers.get("Retry-After")))
