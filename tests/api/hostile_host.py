@@ -34,11 +34,13 @@ class Thing(Input):
     kind: Literal["soft", "hard"] | None = None
     month: MonthText | None = None
     user_id: UserIdIn | None = None
+    free: dict[str, Any] | None = None
     parts: Annotated[list[Part], Field(max_length=3)] = Field(default=[])
 
 
 class ThingQuery(Input):
     text: Text | None = None
+    word: str | None = None  # a str by itself, as somebody will write it some day
 
 
 def echo() -> Any:

@@ -208,6 +208,15 @@ def test_what_is_accepted_is_understood_exactly(
     assert [type(value) for value in reply.json["body"].values()] == [type(value) for value in understood.values()]
 
 
+def test_what_cannot_be_stored_is_found_where_no_type_looks_for_it(echo: Callable[..., TestResponse]) -> None:
+    body = r'{"free": {"a": ["ok", "\ud800"], "b": {"c": "\u0000"}, "d": "\\ud800 \ud83d\ude00 \\u0000"}}'
+    reply = echo(body)
+    assert reply.status_code == 422
+    assert sorted(faults(reply)) == [("/free/a/1", "field_text"), ("/free/b/c", "field_text")]
+    assert faults(echo("{}", query="?word=a%00")) == [("/word", "field_text")]
+    assert echo("{}", query="?word=%ED%A0%80").status_code == 200  # text that looks like one, and is none
+
+
 def test_all_faults_of_a_body_are_listed(echo: Callable[..., TestResponse]) -> None:
     body = {
         "text": 1,

@@ -1,0 +1,134 @@
+"""One call of each operation as it is rightly made, from which the isolation test makes all the wrong ones.
+
+A new route is not covered until it has an example here: test_isolation.py fails for want of one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from billing_db import Connection
+from tests.cast import Cast, Person
+from turf_saas import accounts, api_keys
+from turf_saas.users import User, get_users_table
+from turf_saas.values import parse_instant
+
+NOW = parse_instant("2026-05-20T10:00:00Z")
+MARK = "belongs-to-alice"  # in all that alice and ada have: no answer to anybody else may hold it
+MARKED_CALLS = 123_457
+PASSWORD = "a long enough password"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What stands in the path, the query and the body."""
+
+    path: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+
+
+@dataclass
+class Stage:
+    db: Connection
+    people: Cast
+
+    def mark(self, person: Person) -> str:
+        """A name that is new each time, and says so when it is one of alice's or ada's."""
+        of = MARK if person in (self.people.alice, self.people.ada) else f"of-{person.name}"
+        return f"{of}-{next(_numbers)}"
+
+    def new_key(self, person: Person, *scopes: str) -> tuple[str, str]:
+        """An API key of the person's: its id and its secret."""
+        user = User(person.id, person.tenant_id, person.role)
+        key, secret = api_keys.create_key(
+            self.db, NOW, user, name=self.mark(person), scopes=list(scopes or ("billing.read", "billing.write"))
+        )
+        return key.id, secret
+
+    def new_login(self, person: Person) -> str:
+        """The e-mail address of a new user in the person's tenant, who has PASSWORD."""
+        email = f"{self.mark(person)}@example.org"
+        users = get_users_table(self.db)
+        accounts.create_user(self.db, NOW, users, email=email, password=PASSWORD, tenant_id=person.tenant_id)
+        return email
+
+
+Example = Callable[[Stage, Person], Call]
+EXAMPLES: dict[str, Example] = {}
+
+
+def example(make: Example) -> Example:
+    """Named as the operation is. It makes what the call is about, belonging to the person."""
+    EXAMPLES[make.__name__] = make
+    return make
+
+
+@example
+def consumption(stage: Stage, person: Person) -> Call:
+    return Call(query={"month": "2026-05"})
+
+
+@example
+def openapi_json(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def healthz(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def readyz(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def csrf_token(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def log_in(stage: Stage, person: Person) -> Call:
+    return Call(body={"email": stage.new_login(person), "password": PASSWORD})
+
+
+@example
+def create_user(stage: Stage, person: Person) -> Call:
+    mark = stage.mark(person)
+    return Call(body={"email": f"{mark}@example.org", "password": PASSWORD, "name": mark})
+
+
+@example
+def create_tenant(stage: Stage, person: Person) -> Call:
+    mark = stage.mark(person)
+    return Call(body={"name": mark, "admin_email": f"{mark}@example.org", "admin_password": PASSWORD})
+
+
+@example
+def create_tenant_user(stage: Stage, person: Person) -> Call:
+    mark = stage.mark(person)
+    body = {"email": f"{mark}@example.org", "password": PASSWORD, "name": mark, "role": "user"}
+    return Call(path={"tenant_id": person.tenant_id}, body=body)
+
+
+@example
+def create_api_key(stage: Stage, person: Person) -> Call:
+    return Call(body={"name": stage.mark(person), "scopes": ["billing.read"], "user_id": person.id})
+
+
+@example
+def list_api_keys(stage: Stage, person: Person) -> Call:
+    stage.new_key(person)
+    stage.new_key(person)
+    return Call(query={"limit": 1})
+
+
+@example
+def revoke_api_key(stage: Stage, person: Person) -> Call:
+    return Call(path={"key_id": stage.new_key(person)[0]})
