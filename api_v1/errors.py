@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, Response, current_app, got_request_exception, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, default_exceptions
 
 from api_v1.blueprint import billing_bp
 from api_v1.runtime import current_runtime
@@ -41,7 +41,8 @@ def locale() -> str:
     if "Accept-Language" not in request.headers:
         return current_runtime().settings.locale
     if "billing.locale" not in request.environ:  # not in g: a host's tests may keep one g around many requests
-        found = request.accept_languages.best_match(LOCALES) or current_runtime().settings.locale
+        wanted = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0)
+        found = next((word for word in wanted if word in LOCALES), current_runtime().settings.locale)
         request.environ["billing.locale"] = found
     return str(request.environ["billing.locale"])
 
@@ -90,6 +91,9 @@ def _http(error: HTTPException) -> Response:
         return error.response  # type: ignore[return-value]
     if isinstance(error, RequestEntityTooLarge):
         return error_response("body_too_large", 413, limit=request.max_content_length)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return error_response("method_not_allowed", 405, {"Allow": allowed}, allowed=allowed)
     status = error.code or 500
     code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
     # Retry-After, Allow, WWW-Authenticate: what whoever raised it has to say beside the page, which is ours

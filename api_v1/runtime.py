@@ -104,7 +104,7 @@ def refuse_start(sentence: str) -> NoReturn:
 
 
 def _settings_or_exit(app: Flask) -> Settings:
-    source = _source(app)
+    source = settings_source(app)
     try:
         settings = read_settings(source)
         if not billing_db.is_postgresql(settings.database):
@@ -123,7 +123,7 @@ def jwt_secret(app: Flask) -> str:
     return str(app.config.get("JWT_SECRET_KEY") or os.environ.get("JWT_SECRET_KEY") or "")
 
 
-def _source(app: Flask) -> Mapping[str, Any]:
+def settings_source(app: Flask) -> Mapping[str, Any]:
     """The environment, then the app's config over it; and what kind of run this is, if neither says so."""
     source: dict[str, Any] = {**os.environ, **{k: v for k, v in app.config.items() if v is not None}}
     if not source.get("BILLING_ENV"):

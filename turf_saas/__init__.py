@@ -2,5 +2,7 @@
 
 import logging
 
+__version__ = "0.1.0"
+
 # Whether anything is written, and where, is the app's decision.
 logging.getLogger("turf_saas").addHandler(logging.NullHandler())

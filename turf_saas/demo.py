@@ -1,0 +1,127 @@
+"""Demo data: four people and three months of their calls, so that there is something to look at on the first day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from billing_db import Connection, atomic, execute, fetch_one, lock
+from turf_saas.accounts import create_user
+from turf_saas.errors import Conflict, Forbidden
+from turf_saas.settings import Settings
+from turf_saas.users import UserId, UsersTable
+from turf_saas.values import Month, instant_text, local_day
+
+ENDPOINT = "/api/demo/races"
+PASSWORD = "demo-demo-demo"  # noqa: S105  not a secret: it is printed, and production refuses it
+
+
+@dataclass(frozen=True)
+class DemoUser:
+    """Somebody of the demo; `calls` are those of the last three months, this one last."""
+
+    email: str
+    name: str
+    calls: tuple[int, ...]
+    plan: str | None = None
+    role: str = "user"
+
+
+DEMO = DemoUser("demo@example.com", "Alix Démo", (1_980, 2_240, 2_550), plan="premium")  # 85 % of 3 000: soft
+FREE = DemoUser("free@example.com", "Basile Gratuit", (120, 240, 312))  # 104 % of 300: hard
+PRO = DemoUser("pro@example.com", "Capucine Pro", (9_600, 11_400, 4_200), plan="pro")  # 14 % of 30 000
+ADMIN = DemoUser("admin@example.com", "Denise Admin", (), role="admin")
+PEOPLE = (DEMO, FREE, PRO, ADMIN)
+
+
+def install(db: Connection, now: datetime, settings: Settings, users: UsersTable) -> bool:
+    """True when the demo was written, False when the database has users already: then nothing is touched."""
+    if settings.production:
+        raise Forbidden("demo_in_production")
+    if not users.ours:
+        raise Conflict("users_not_ours")
+    with atomic(db):
+        lock(db, "billing_demo")
+        if _has_users(db, users):
+            return False
+        for person in PEOPLE:
+            user_id = create_user(
+                db, now, users, email=person.email, password=PASSWORD, role=person.role, name=person.name
+            )
+            give_history(db, now, settings, user_id, person)
+    return True
+
+
+def give_history(db: Connection, now: datetime, settings: Settings, user_id: UserId, person: DemoUser) -> None:
+    """The user has been on the plan, and has made the calls, of this person of the demo."""
+    with atomic(db):
+        _subscribe(db, now, settings, user_id, person)
+        _log_calls(db, now, settings, user_id, person)
+
+
+def is_installed(db: Connection) -> bool:
+    return fetch_one(db, "SELECT 1 FROM billing_logins WHERE email = :email", email=DEMO.email) is not None
+
+
+def spread(total: int, days: Sequence[date]) -> list[int]:
+    """The total over the days, to the last call: a Saturday or Sunday, when the races are run, counts for three."""
+    weights = [3 if day.weekday() >= 5 else 1 for day in days]
+    shares, so_far, given = [], 0, 0
+    for weight in weights:
+        so_far += weight
+        upto = total * so_far // sum(weights)
+        shares.append(upto - given)
+        given = upto
+    return shares
+
+
+def _has_users(db: Connection, users: UsersTable) -> bool:
+    return fetch_one(db, f"SELECT 1 FROM {users.sql_table} LIMIT 1") is not None  # noqa: S608  quoted
+
+
+def _months(now: datetime, settings: Settings) -> list[Month]:
+    """Three months, the current one last."""
+    months = [Month.of(now, settings.timezone)]
+    while len(months) < 3:
+        day_before = months[0].first_day - timedelta(days=1)
+        months.insert(0, Month(day_before.year, day_before.month))
+    return months
+
+
+def _subscribe(db: Connection, now: datetime, settings: Settings, user_id: UserId, person: DemoUser) -> None:
+    if person.plan is None:
+        return
+    first, before, current = _months(now, settings)
+    day_before = first.first_day - timedelta(days=1)
+    since = Month(day_before.year, day_before.month).ends_at(settings.timezone)
+    execute(
+        db,
+        """INSERT INTO saas_subscriptions (user_id, plan, status, effective_at, current_period_start,
+                                           current_period_end, created_at, updated_at)
+           VALUES (:user_id, :plan, 'active', :since, :start, :end, :since, :since)""",
+        user_id=user_id,
+        plan=person.plan,
+        since=instant_text(since),
+        start=instant_text(before.ends_at(settings.timezone)),
+        end=instant_text(current.ends_at(settings.timezone)),
+    )
+
+
+def _log_calls(db: Connection, now: datetime, settings: Settings, user_id: UserId, person: DemoUser) -> None:
+    """Every day of the months that are over, and the current one up to today."""
+    today = local_day(now, settings.timezone)
+    for month, total in zip(_months(now, settings), person.calls, strict=False):
+        last = min(month.last_day, today)
+        days = [month.first_day + timedelta(days=n) for n in range(last.day)]
+        for day, calls in zip(days, spread(total, days), strict=True):
+            execute(
+                db,
+                """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
+                   VALUES (:user_id, :day, :calls, :endpoint, :now)""",
+                user_id=user_id,
+                day=day.isoformat(),
+                calls=calls,
+                endpoint=ENDPOINT,
+                now=instant_text(now),
+            )

@@ -1,0 +1,215 @@
+"""What is wrong here, or soon will be: findings about settings, secret, database and data. Nothing is changed."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from billing_db import Connection, DatabaseRefused, engine, fetch_all, sqlite_path
+from turf_saas import schema
+from turf_saas.plans import CATALOGUE, METRICS
+from turf_saas.settings import (
+    LIMIT_PREFIX,
+    MENTION_PREFIX,
+    SELLER_FIELDS,
+    SETTINGS,
+    Settings,
+    limit_name,
+    secret_is_weak,
+)
+from turf_saas.status import shown_database
+from turf_saas.subscriptions import LIVE
+from turf_saas.users import get_users_table
+
+OUR_PREFIXES = ("BILLING_", "TURF_SAAS_")
+KNOWN = {*SETTINGS, *(f"BILLING_SELLER_{name}" for name in SELLER_FIELDS), "BILLING_USER_LOADER"}
+SHOWN = 5  # examples of a kind
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `ok`, `warning` (works, but not as you may think) or `error`."""
+
+    check: str
+    level: str
+    message: str
+
+
+# -- settings: pure --------------------------------------------------------------------------------
+
+
+def examine_settings(settings: Settings, source: Mapping[str, Any], secret: str) -> list[Finding]:
+    """source is what the settings were read from, secret what tokens are signed with (may be empty)."""
+    found = [*_strange_names(source), *_strange_values(settings, secret)]
+    return found or [Finding("settings", "ok", "Every setting is known and can be used.")]
+
+
+def _strange_names(source: Mapping[str, Any]) -> Iterator[Finding]:
+    limits = {limit_name(plan, metric) for plan in CATALOGUE for metric in METRICS}
+    for name in sorted(source):
+        if name.startswith(LIMIT_PREFIX):
+            if name not in limits:
+                yield Finding("settings", "warning", f"{name}: no such plan or metric.{_meant(name, limits)}")
+        elif name.startswith(OUR_PREFIXES) and name not in KNOWN and not name.startswith(MENTION_PREFIX):
+            yield Finding("settings", "warning", f"{name}: no such setting.{_meant(name, KNOWN)}")
+
+
+def _meant(name: str, known: set[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    return f" Is {close[0]} meant?" if close else ""
+
+
+def _strange_values(settings: Settings, secret: str) -> Iterator[Finding]:
+    if settings.locale == "fr" and settings.timezone_name == "UTC":
+        sentence = "BILLING_TIMEZONE is UTC: for users in France a month then ends at 1 or 2 o'clock in the morning."
+        yield Finding("settings", "warning", sentence)
+    if secret and secret_is_weak(secret):
+        level = "error" if settings.production else "warning"
+        yield Finding("secret", level, "JWT_SECRET_KEY is known or shorter than 32 bytes: anybody could sign a token.")
+
+
+# -- the database ----------------------------------------------------------------------------------
+
+
+def examine_database(db: Connection, settings: Settings) -> list[Finding]:
+    """The schema first: of a database that is not up to date nothing else can be said."""
+    stale = _schema(db, settings)
+    if stale is not None:
+        return [stale]
+    return [
+        Finding("schema", "ok", f"{shown_database(settings.database)} is up to date."),
+        _users(db, settings),
+        *(_sqlite(db, settings) if engine(db) == "sqlite" else ()),
+        _counters(db),
+        _plans(db),
+        _statuses(db),
+        _rejects(db),
+    ]
+
+
+def _schema(db: Connection, settings: Settings) -> Finding | None:
+    try:
+        current = schema.is_current(db, settings)
+    except DatabaseRefused as error:
+        return Finding("schema", "error", str(error))
+    return None if current else Finding("schema", "error", "Migrations are pending: run flask billing migrate.")
+
+
+def _users(db: Connection, settings: Settings) -> Finding:
+    users = get_users_table(db)
+    if (users.table, users.id) != (settings.users_table, settings.users_id):
+        sentence = (
+            f"BILLING_USERS_TABLE and BILLING_USERS_ID say {settings.users_table}.{settings.users_id}, "
+            f"but the database was installed for {users.table}.{users.id}."
+        )
+        return Finding("users", "error", sentence)
+    whose = "ours" if users.ours else "the host's"
+    return Finding("users", "ok", f"Users are in {users.table}.{users.id} ({users.key}, {whose}).")
+
+
+def _sqlite(db: Connection, settings: Settings) -> Iterator[Finding]:
+    said = [row["quick_check"] for row in fetch_all(db, f"PRAGMA quick_check({SHOWN})")]
+    intact = said == ["ok"]
+    yield Finding("integrity", "ok" if intact else "error", "The file is intact." if intact else " ".join(said))
+    yield _foreign_keys(db, settings)
+    yield _journal(db)
+    yield _file_mode(settings)
+
+
+def _foreign_keys(db: Connection, settings: Settings) -> Finding:
+    """In our tables only: what is broken in the host's own is the host's affair."""
+    ours = {table for step in schema.migrations(settings, "sqlite") for table in step.tables}
+    rows = fetch_all(
+        db,
+        """SELECT "table", COUNT(*) AS rows FROM pragma_foreign_key_check() GROUP BY "table" ORDER BY "table" """,
+    )
+    broken = [row for row in rows if row["table"] in ours]
+    if broken:
+        return Finding("foreign_keys", "error", f"Rows point at rows that do not exist: {_listed(broken, 'table')}.")
+    return Finding("foreign_keys", "ok", "Every row points at rows that exist.")
+
+
+def _journal(db: Connection) -> Finding:
+    mode = fetch_all(db, "PRAGMA journal_mode")[0]["journal_mode"]
+    if mode != "wal":
+        return Finding("journal", "warning", f"The journal is {mode}, not wal: readers and writers block each other.")
+    return Finding("journal", "ok", "Readers and writers do not block each other (WAL).")
+
+
+def _file_mode(settings: Settings) -> Finding:
+    path = sqlite_path(settings.database)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        return Finding("file_mode", "warning", f"{path} has mode {mode:04o}: other users of this machine can open it.")
+    return Finding("file_mode", "ok", f"{path} is its owner's alone.")
+
+
+# -- the data --------------------------------------------------------------------------------------
+
+
+def _counters(db: Connection) -> Finding:
+    """The month's counters against the days that they sum up, in one statement, so that writers do not disturb."""
+    wrong = fetch_all(
+        db,
+        """SELECT user_id, metric, month, SUM(counted) AS counted, SUM(summed) AS summed
+             FROM (SELECT user_id, metric, month, used AS counted, 0 AS summed FROM usage_counters
+                   UNION ALL
+                   SELECT user_id, metric, substr(day, 1, 7), 0, quantity FROM daily_usage) AS both_sides
+            GROUP BY user_id, metric, month HAVING SUM(counted) <> SUM(summed)
+            ORDER BY month DESC, user_id, metric""",
+    )
+    if not wrong:
+        return Finding("counters", "ok", "The month's counters agree with the days.")
+    examples = "; ".join(
+        f"user {row['user_id']} {row['metric']} {row['month']}: {row['counted']} counted, {row['summed']} in the days"
+        for row in wrong[:SHOWN]
+    )
+    return Finding("counters", "error", f"{len(wrong)} counters disagree with the days: {examples}.")
+
+
+def _plans(db: Connection) -> Finding:
+    names = ", ".join(f":plan_{number}" for number in range(len(CATALOGUE)))
+    unknown = fetch_all(
+        db,
+        f"""SELECT plan, COUNT(*) AS rows FROM saas_subscriptions
+             WHERE status IN ('trialing', 'active', 'past_due') AND plan NOT IN ({names})
+             GROUP BY plan ORDER BY plan""",  # noqa: S608  placeholders
+        **{f"plan_{number}": code for number, code in enumerate(CATALOGUE)},
+    )
+    if unknown:
+        said = _listed(unknown, "plan")
+        return Finding(
+            "plans", "warning", f"Plans that are not in the catalogue get the default plan's limits: {said}."
+        )
+    return Finding("plans", "ok", "Every plan in use is in the catalogue.")
+
+
+def _statuses(db: Connection) -> Finding:
+    rows = fetch_all(db, "SELECT status, COUNT(*) AS rows FROM saas_subscriptions GROUP BY status ORDER BY status")
+    unknown = [row for row in rows if row["status"] not in (*LIVE, "canceled")]
+    if unknown:
+        said = _listed(unknown, "status")
+        return Finding("statuses", "warning", f"Subscriptions with these statuses count as ended: {said}.")
+    return Finding("statuses", "ok", "Every subscription's status is known.")
+
+
+def _rejects(db: Connection) -> Finding:
+    rows = fetch_all(db, "SELECT table_name, COUNT(*) AS rows FROM billing_rejects GROUP BY table_name ORDER BY 1")
+    if rows:
+        said = _listed(rows, "table_name")
+        return Finding("rejects", "warning", f"Rows that could not be adopted are kept in billing_rejects: {said}.")
+    return Finding("rejects", "ok", "No row was rejected.")
+
+
+def _listed(rows: list[Any], name: str) -> str:
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return ", ".join(f"{_plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more
+
+
+def _plain(text: object) -> str:
+    """For a terminal: another program's word may hold anything."""
+    return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:60]
