@@ -15,8 +15,7 @@ from flask.testing import FlaskClient
 
 import billing_db
 from billing_db import Connection
-from tests import cast as the_cast
-from tests import postgres, require
+from tests import cast as the_cast, postgres, require
 from tests.answers import hold_to_document
 from tests.cast import SECRET, Cast, Person
 from turf_saas import schema
@@ -63,9 +62,7 @@ def _migrated(url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def template_of(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Callable[[str], str]:
+def template_of(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], str]:
     """A migrated database per engine, made once and copied for each test."""
     made: dict[str, str] = {}
 

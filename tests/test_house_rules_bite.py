@@ -80,7 +80,7 @@ PLANTED: list[tuple[Rule, str, str, str]] = [
     (rooms.skips_by_mark, "tests/x.py", "pytestmark = pytest.mark.xfail", "pytestmark = pytest.mark.usefixtures('x')"),
     (rooms.pretends, "tests/x.py", "from unittest import mock", "from unittest import TestCase"),
     (rooms.pretends, "tests/x.py", "from unittest.mock import patch", "import mockery"),
-    (rooms.pretends, "tests/x.py", "time.sleep(1)", "event.wait(1)"),
+    (rooms.pretends, "tests/x.py", "time.sleep(1)", "while not ready():\n    time.sleep(0.01)"),
     (documents.bad_blocks, "docs/api.md", "```python\nprint(\n```\n", "```python\nprint()\n```\n"),
     (documents.bad_blocks, "docs/api.md", '```json\n{"a": …}\n```\n', '```\n{"a": …}\n```\n'),
 ]

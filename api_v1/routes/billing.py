@@ -18,7 +18,7 @@ from turf_saas.quotas import Consumption, Gauge
 from turf_saas.settings import read_settings
 from turf_saas.values import Month
 
-__all__ = ["PLAN_LIMITS", "PLAN_NAMES", "billing_bp"]
+__all__ = ["PLAN_LIMITS", "PLAN_NAMES", "billing_bp"]  # noqa: F822  __getattr__ below gives PLAN_LIMITS
 
 ALERT_HEADERS = {"soft": "soft_limit_warning", "hard": "hard_limit_reached"}
 

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from flask import Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import MethodNotAllowed
-from werkzeug.exceptions import NotFound as NoSuchRule
+from werkzeug.exceptions import MethodNotAllowed, NotFound as NoSuchRule
 from werkzeug.routing import PathConverter, RequestRedirect
 
 from api_v1.blueprint import billing_bp
