@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -505,3 +506,26 @@ def test_an_event_is_kept_once(make: Make) -> None:
     )
     counts = adopt(db).adopted["billing_events"]
     assert (counts.kept, dict(counts.reasons)) == (3, {"stripe_event_id is there already": 1})
+
+
+# -- what only SQLite lets in --------------------------------------------------------------------------
+
+
+def test_values_of_any_type_are_kept_apart_as_they_are(tmp_path: Path) -> None:
+    db = reference.create(str(tmp_path / "host.db"), loose=True)
+    insert(db, "consumption_log", *[log(api_calls=count) for count in ("many", 1.5, b"\x00\xff", float("inf"), "7")])
+    insert(db, "consumption_log", log(date=b"2026-05-01"), log(user_id="1"), log(user_id=1.5))
+    insert(db, "invoices", invoice(amount_cents="12.50", status="paid", currency="EUR"))
+    report = adopt(db)
+    # "7" and "1" are numbers to SQLite's columns: they stand on one day with the same endpoint
+    assert rows(db, "SELECT api_calls FROM consumption_log") == [(8,)]
+    assert (report.adopted["consumption_log"].kept, report.adopted["consumption_log"].merged) == (1, 1)
+    assert dict(report.adopted["consumption_log"].reasons) == {
+        "api_calls is not a whole number from 0 to 2^53": 4,
+        "date is not a day": 1,
+        "there is no such user": 1,
+    }
+    kept = [json.loads(row) for (row,) in rows(db, "SELECT row_json FROM billing_rejects ORDER BY id")]
+    assert [row["api_calls"] for row in kept[:4]] == ["many", 1.5, {"hex": "00ff"}, "inf"]
+    assert kept[-1]["amount_cents"] == 12.5
+    db.close()

@@ -13,7 +13,9 @@ PER_ENGINE = {
         "text": "TEXT",
         "now": "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
         "is_int": "typeof({0}) = 'integer'",
-        "is_day": "{0} IS date({0}, '+0 days') AND {0} >= '0001'",
+        # date() is asked only of what looks like a day: of 'now' it would fail instead of saying no.
+        "is_day": "CASE WHEN {0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]' AND {0} >= '0001' "
+        "THEN {0} IS date({0}, '+0 days') ELSE 0 END",
         "without_rowid": " WITHOUT ROWID",
         "tenants_identity": "",
     },
