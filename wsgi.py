@@ -9,8 +9,6 @@ made once, in instance/jwt_secret: set JWT_SECRET_KEY where several machines ser
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -133,10 +131,8 @@ def _private(response: Response) -> Response:
 
 def _fill_in(app: Flask) -> None:
     """What neither the config nor the environment says."""
-    secret = jwt_secret(app) or _kept_secret(Path(app.instance_path))
     lacking: dict[str, Any] = {
-        "JWT_SECRET_KEY": secret,
-        "SECRET_KEY": hmac.new(secret.encode(), b"session", hashlib.sha256).hexdigest(),
+        "JWT_SECRET_KEY": jwt_secret(app) or _kept_secret(Path(app.instance_path)),
         "JWT_ACCESS_TOKEN_EXPIRES": timedelta(hours=1),
         "BILLING_ACCOUNTS": "1",
     }

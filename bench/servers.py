@@ -44,8 +44,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], ready: str, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """The server of that command, once `ready` answers 200. What it says goes to a file in folder."""
+def serving(command: list[str], ready: str, folder: Path, environment: dict[str, str]) -> Iterator[int]:
+    """The process group of that command's server, once `ready` answers 200. What it says goes to a file in folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "STRIPE_", "TURF_SAAS_", "JWT_"))}
     log = folder / f"server-{free_port()}.log"
     with log.open("wb") as output:
@@ -59,7 +59,7 @@ def serving(command: list[str], ready: str, folder: Path, environment: dict[str,
         )
     try:
         _wait(process, ready, log)
-        yield
+        yield process.pid
     finally:
         _stop(process)
 
@@ -82,6 +82,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
             return
+
+
+def cpu_seconds(group: int) -> float:
+    """The processor time that the processes of a group have used, as Linux tells it."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process that has just ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.registry import CannotRun
 
@@ -24,23 +25,30 @@ end
 """
 
 
-def requests_per_second(url: str, tokens: Path, *, connections: int, seconds: int) -> float:
+class Answered(NamedTuple):
+    """What a server did under the load."""
+
+    requests: int
+    per_second: float
+
+
+def load(url: str, tokens: Path, *, connections: int, seconds: int) -> Answered:
     """What the server answered in that time. Anything but 2xx, and any lost connection, is an error."""
     program = shutil.which("wrk")
     if program is None:
         raise CannotRun("wrk is not installed: apt-get install wrk")
     script = tokens.with_suffix(".lua")
     script.write_text(SCRIPT)
-    load = [f"-c{connections}", "-t1", f"-d{seconds}s", "-s", str(script), url, "--", str(tokens)]
-    done = subprocess.run([program, *load], capture_output=True, text=True, timeout=seconds + 30, check=True)
+    given = [f"-c{connections}", "-t1", f"-d{seconds}s", "-s", str(script), url, "--", str(tokens)]
+    done = subprocess.run([program, *given], capture_output=True, text=True, timeout=seconds + 30, check=True)
     return read_answer(done.stdout)
 
 
-def read_answer(said: str) -> float:
+def read_answer(said: str) -> Answered:
     for trouble in ("Non-2xx", "Socket errors"):
         if trouble in said:
             raise RuntimeError(f"wrk met answers that were no answers:\n{said}")
-    found = re.search(r"Requests/sec:\s*([0-9.]+)", said)
-    if found is None or float(found[1]) == 0:
+    found = re.search(r"(\d+) requests in .*Requests/sec:\s*([0-9.]+)", said, re.DOTALL)
+    if found is None or int(found[1]) == 0:
         raise RuntimeError(f"wrk measured nothing:\n{said}")
-    return float(found[1])
+    return Answered(int(found[1]), float(found[2]))

@@ -31,18 +31,12 @@ def consumption_http(setup: Setup) -> Iterator[Row]:
     rows = setup.pick(full=400_000, quick=100_000, tiny=2_000)
     filled = fill(str(setup.folder / "http.db"), rows, datetime.now(UTC))
     known = _token_file(setup.folder / "known.tokens", filled, min(USERS_CALLING, filled.users))
-    taken = _measured(setup, filled, servers.gunicorn, known)
-    yield _row("GET /consumption, gunicorn", taken["ours"], "bare hello", taken["hello"], AT_LEAST)
-    yield _row("GET /consumption, gunicorn", taken["ours"], "the reference's way", taken["reference"])
+    yield from _rows("GET /consumption, gunicorn", _measured(setup, filled, servers.gunicorn, known), AT_LEAST)
     count = setup.pick(full=STRANGERS, quick=STRANGERS, tiny=20)
     strangers = _token_file(setup.folder / "strangers.tokens", filled, count)
-    taken = _measured(setup, filled, servers.gunicorn, strangers)
-    yield _row("the same, no token seen before, gunicorn", taken["ours"], "bare hello", taken["hello"])
-    yield _row("the same, no token seen before, gunicorn", taken["ours"], "the reference's way", taken["reference"])
+    yield from _rows("the same, no token seen before", _measured(setup, filled, servers.gunicorn, strangers))
     if servers.installed("granian"):
-        taken = _measured(setup, filled, servers.granian, known)
-        yield _row("GET /consumption, granian", taken["ours"], "bare hello", taken["hello"])
-        yield _row("GET /consumption, granian", taken["ours"], "the reference's way", taken["reference"])
+        yield from _rows("GET /consumption, granian", _measured(setup, filled, servers.granian, known))
 
 
 def _token_file(path: Path, filled: Filled, count: int) -> Path:
@@ -50,7 +44,24 @@ def _token_file(path: Path, filled: Filled, count: int) -> Path:
     return path
 
 
-def _measured(setup: Setup, filled: Filled, command: Command, tokens: Path) -> dict[str, list[float]]:
+class Server:
+    """One of those that are compared, and what it did in each round."""
+
+    def __init__(self, group: int, load: Callable[[int], wrk.Answered]) -> None:
+        self.group = group
+        self.load = load
+        self.per_second: list[float] = []
+        self.cpu_each: list[float] = []
+
+    def one_round(self, seconds: int) -> float:
+        before = servers.cpu_seconds(self.group)
+        answered = self.load(seconds)
+        self.cpu_each.append((servers.cpu_seconds(self.group) - before) / answered.requests * 1e6)
+        self.per_second.append(answered.per_second)
+        return answered.per_second
+
+
+def _measured(setup: Setup, filled: Filled, command: Command, tokens: Path) -> dict[str, Server]:
     """All three servers are up at the same time; the load goes to one after the other."""
     rounds, seconds = setup.pick(full=(7, 3), quick=(3, 1), tiny=(1, 1))
     environment = {"TURF_SAAS_DB": filled.url, "JWT_SECRET_KEY": SECRET}
@@ -59,20 +70,34 @@ def _measured(setup: Setup, filled: Filled, command: Command, tokens: Path) -> d
         "hello": ("bench.hosts:hello", "/", "/"),
         "reference": ("bench.hosts:reference", "/", CONSUMPTION),
     }
-    contestants: dict[str, Callable[[], float]] = {}
+    up: dict[str, Server] = {}
     with ExitStack() as stack:
         for name, (app, ready, path) in apps.items():
             port = servers.free_port()
             base = f"http://127.0.0.1:{port}"
-            stack.enter_context(servers.serving(command(app, port), base + ready, setup.folder, environment))
-            load = partial(wrk.requests_per_second, base + path, tokens, connections=CONNECTIONS)
+            serving = servers.serving(command(app, port), base + ready, setup.folder, environment)
+            up[name] = Server(stack.enter_context(serving), partial(_load, base + path, tokens))
             if setup.size != "tiny":
-                load(seconds=1)  # every worker has its connections and its caches
-            contestants[name] = partial(load, seconds=seconds)
-        return take_turns(rounds, contestants)
+                up[name].load(1)  # every worker has its connections and its caches
+        take_turns(rounds, {name: partial(server.one_round, seconds) for name, server in up.items()})
+    return up
 
 
-def _row(what: str, ours: list[float], compared_with: str, theirs: list[float], at_least: float | None = None) -> Row:
-    return Row(
-        what, "req/s", Spread.of(ours), compared_with, Spread.of(theirs), ratios(ours, theirs), at_least=at_least
-    )
+def _load(url: str, tokens: Path, seconds: int) -> wrk.Answered:
+    return wrk.load(url, tokens, connections=CONNECTIONS, seconds=seconds)
+
+
+def _rows(what: str, up: dict[str, Server], at_least: float | None = None) -> Iterator[Row]:
+    """Requests per second, which other work on the machine blurs, and processor time each, which it blurs less."""
+    hello, reference = up["hello"], up["reference"]
+    yield _row(what, "req/s", up["ours"].per_second, "bare hello", hello.per_second, at_least)
+    yield _row(what, "req/s", up["ours"].per_second, "the reference's way", reference.per_second)
+    if all(value > 0 for server in up.values() for value in server.cpu_each):
+        yield _row(f"{what}, CPU each", "µs", up["ours"].cpu_each, "bare hello", hello.cpu_each)
+        yield _row(f"{what}, CPU each", "µs", up["ours"].cpu_each, "the reference's way", reference.cpu_each)
+
+
+def _row(
+    what: str, unit: str, ours: list[float], compared_with: str, theirs: list[float], at_least: float | None = None
+) -> Row:
+    return Row(what, unit, Spread.of(ours), compared_with, Spread.of(theirs), ratios(ours, theirs), at_least=at_least)

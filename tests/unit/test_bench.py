@@ -88,12 +88,12 @@ def test_a_row_says_whether_its_requirement_holds(ratio: float, required: dict[s
 
 
 def test_an_answer_that_is_no_answer_is_never_a_figure() -> None:
-    assert wrk.read_answer("Requests/sec:   6448.25\nTransfer/sec: 1MB") == 6448.25
+    assert wrk.read_answer("  19344 requests in 3.00s, 2MB read\nRequests/sec:   6448.25\n") == (19344, 6448.25)
     for said in ("Requests/sec: 9.0\n  Non-2xx or 3xx responses: 3", "Socket errors: connect 0\nRequests/sec: 9.0"):
         with pytest.raises(RuntimeError, match="no answers"):
             wrk.read_answer(said)
     with pytest.raises(RuntimeError, match="measured nothing"):
-        wrk.read_answer("Requests/sec: 0.00")
+        wrk.read_answer("  0 requests in 1.00s, 0B read\nRequests/sec: 0.00")
 
 
 def test_a_server_that_does_not_start_is_told_with_its_own_words(tmp_path: Path) -> None:
