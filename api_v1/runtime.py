@@ -70,7 +70,9 @@ class Runtime:
         """Migrate at the first use in this process, or say that it has to be done."""
         if self._users is not None:
             return
-        with self._lock:
+        if not self._lock.acquire(timeout=billing_db.BUSY_SECONDS):  # else each thread would wait for all before it
+            raise billing_db.DatabaseBusy("The database is still being prepared.")
+        try:
             self._refuse_another_database()
             db = billing_db.get_db(self.settings.database)
             if self.settings.auto_migrate:
@@ -78,6 +80,8 @@ class Runtime:
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
             self._users = get_users_table(db)
+        finally:
+            self._lock.release()
 
     def _refuse_another_database(self) -> None:
         """A test that names its own database after registration must not write into the one named before."""

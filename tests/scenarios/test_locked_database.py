@@ -105,3 +105,16 @@ def test_what_a_request_left_open_is_not_saved_by_the_next_one(
     assert client.get(f"{BILLING}/readyz").status_code == 200
     alice.has_used(1)
     assert fetch_one(alice.db, "SELECT name FROM users WHERE id = :id", id=alice.id)["name"] == "alice"
+
+
+@on_sqlite
+def test_whoever_comes_while_the_database_is_being_prepared_is_asked_to_come_again(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(billing_db, "BUSY_SECONDS", 0.05)
+    app = make_app()
+    client = app.test_client()
+    with app.extensions["billing"]._lock:  # as another thread that migrates would
+        reply = client.get(f"{BILLING}/readyz")
+    assert (reply.status_code, reply.json["code"], reply.headers["Retry-After"]) == (503, "database_busy", "1")
+    assert client.get(f"{BILLING}/readyz").status_code == 200
