@@ -81,7 +81,9 @@ def test_further_columns_keep_their_values_and_defaults(make: Make) -> None:
 
 
 def test_of_merged_rows_the_first_ones_further_columns_stay(make: Make) -> None:
-    db = make(more="ALTER TABLE consumption_log ADD COLUMN device TEXT;")
+    db = make(
+        more="ALTER TABLE consumption_log ADD COLUMN device TEXT; ALTER TABLE consumption_log ADD COLUMN kind TEXT;"
+    )
     insert(db, "consumption_log", {**log(endpoint=None), "device": "a"}, {**log(endpoint=None), "device": "b"})
     adopt(db)
     assert rows(db, "SELECT api_calls, device FROM consumption_log") == [(2, "a")]
@@ -308,6 +310,8 @@ TAKEN = {
     "CREATE TABLE saas_subscriptions (id INTEGER, user_id INTEGER, plan TEXT, status TEXT, tenant_id TEXT);":
         "saas_subscriptions (with a column tenant_id of its own)",
     "CREATE TABLE billing_events (id INTEGER PRIMARY KEY, what TEXT);": "billing_events (without stripe_event_id)",
+    "CREATE TABLE billing_events (event_id TEXT, half INTEGER, whole INTEGER GENERATED ALWAYS AS (half * 2) STORED);":
+        "billing_events (whole is computed from other columns)",
     "CREATE VIEW consumption_log AS SELECT 1 AS id;": "consumption_log (a view)",
     "CREATE TABLE tenants (id INTEGER PRIMARY KEY);": "tenants (a table)",
     "CREATE TABLE things (id INTEGER); CREATE INDEX invoices_user ON things (id);": "invoices_user (an index)",

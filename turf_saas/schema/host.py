@@ -16,6 +16,7 @@ class HostColumn:
     name: str
     declared_type: str
     default: str | None
+    computed: bool  # from other columns of its row
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,24 @@ def name_space(kind: str) -> str:
 
 def list_host_columns(db: Connection, table: str) -> list[HostColumn]:
     if engine(db) == "sqlite":
-        rows = fetch_all(db, 'SELECT name, type, dflt_value AS "default" FROM pragma_table_info(:t)', t=table)
+        rows = fetch_all(
+            db,
+            'SELECT name, type, dflt_value AS "default", hidden > 0 AS computed FROM pragma_table_xinfo(:t)',
+            t=table,
+        )
     else:
         rows = fetch_all(
             db,
             f"""SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-                       pg_get_expr(d.adbin, d.adrelid) AS "default"
+                       pg_get_expr(d.adbin, d.adrelid) AS "default",
+                       a.attgenerated <> '' AS computed
                   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
                   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                  WHERE c.relname = :t AND c.relnamespace = {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
                  ORDER BY a.attnum""",  # noqa: S608
             t=table,
         )
-    return [HostColumn(row["name"], row["type"], row["default"]) for row in rows]
+    return [HostColumn(row["name"], row["type"], row["default"], bool(row["computed"])) for row in rows]
 
 
 def list_attached(db: Connection, table: str, adopted: Sequence[str]) -> list[Attached]:

@@ -21,6 +21,7 @@ class ReferenceTable:
     known: tuple[str, ...] = ()  # further columns that mean the same as ours
     any_of: tuple[str, ...] = ()
     integers: tuple[str, ...] = ("id",)
+    ours_alone: tuple[str, ...] = ("tenant_id",)  # of ours, and not to be taken for another program's of that name
 
 
 REFERENCE = (
@@ -37,6 +38,7 @@ REFERENCE = (
             "id", "effective_at", "current_period_start", "current_period_end", "trial_end", "cancel_at_period_end",
             "canceled_at", "ended_at", "stripe_subscription_id", "created_at", "updated_at",
         ),
+        ours_alone=("tenant_id", "billed_by", "cycle", "changed_by", "change_reason"),
     ),
     ReferenceTable(
         "transactions",
@@ -54,6 +56,7 @@ REFERENCE = (
         ),
         ("updated_at",),
         integers=("id", "amount_cents"),
+        ours_alone=("tenant_id", "kind"),
     ),
     ReferenceTable(
         "consumption_log",
@@ -61,8 +64,6 @@ REFERENCE = (
         integers=("id", "api_calls"),
     ),
 )  # fmt: skip
-# Columns of ours whose words another program cannot have used with our meaning.
-OURS_ALONE = ("tenant_id", "kind", "billed_by", "cycle", "changed_by", "change_reason")
 
 
 def check(db: Connection, creates: Sequence[tuple[str, str]]) -> list[ReferenceTable]:
@@ -83,9 +84,7 @@ def check(db: Connection, creates: Sequence[tuple[str, str]]) -> list[ReferenceT
     attached = _attached_names(db, adopted)
     if adopted:
         wanted |= {("table", ASIDE + "keys"), ("table", ASIDE + "days")}
-    conflicts += sorted(
-        f"{name} ({_a(taken[key])})" for key in wanted for name in [key[1]] if key in taken.keys() - attached
-    )
+    conflicts += [f"{name} ({_a(taken[space, name])})" for space, name in sorted(wanted & taken.keys() - attached)]
     if conflicts:
         raise DatabaseRefused(
             f"This database has things of its own under names that billing needs: {_some(conflicts)}. "
@@ -120,7 +119,8 @@ def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     """Why a table of this name is not the reference's, or None."""
     if kind != "table":
         return _a(kind)
-    types = {folded(db, column.name): column.declared_type for column in list_host_columns(db, reference.name)}
+    columns = list_host_columns(db, reference.name)
+    types = {folded(db, column.name): column.declared_type for column in columns}
     missing = [name for name in reference.needed if name not in types]
     if missing:
         return f"without {missing[0]}"
@@ -129,5 +129,8 @@ def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     for name in reference.integers if engine(db) == "postgresql" else ("id",):
         if name in types and key_kind(types[name]) != "integer":
             return f"{name} is {types[name] or 'untyped'}"
-    own = [name for name in OURS_ALONE if name in types]
+    computed = [column.name for column in columns if column.computed]
+    if computed:
+        return f"{computed[0]} is computed from other columns"
+    own = [name for name in reference.ours_alone if name in types]
     return f"with a column {own[0]} of its own" if own else None
