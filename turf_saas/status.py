@@ -37,7 +37,7 @@ def get_status(db: Connection, now: datetime, settings: Settings) -> Status:
         database=shown_database(settings.database),
         month=str(Month.of(now, settings.timezone)),
         applied=applied,
-        pending=[name for name in _names(settings, db) if name not in applied],
+        pending=[name for name in _names(db, settings) if name not in applied],
         users=users,
         counts=_counts(db, users) if users else None,
     )
@@ -56,7 +56,7 @@ def list_applied(db: Connection) -> list[str]:
     return [f"{row['number']:04d}_{row['name']}" for row in rows]
 
 
-def _names(settings: Settings, db: Connection) -> list[str]:
+def _names(db: Connection, settings: Settings) -> list[str]:
     return [str(step) for step in schema.migrations(settings, engine(db))]
 
 

@@ -127,6 +127,13 @@ def test_importing_create_app_does_nothing(checkout: Checkout) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", [["status"], ["doctor"], ["migrate", "--dry-run"]])
+def test_a_command_that_only_looks_makes_no_database(checkout: Checkout, command: list[str]) -> None:
+    looked = checkout.run([*BILLING, *command])
+    assert "turf_saas.db" in looked.stdout or "0001_foundation" in looked.stdout
+    assert not (checkout.folder / "instance" / "turf_saas.db").exists()
+
+
 # -- the servers -----------------------------------------------------------------------------------
 
 
