@@ -72,7 +72,7 @@ def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
         with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(ready, timeout=5):
             return
         time.sleep(0.1)
-    raise CannotRun(f"the server did not start: {log.read_text(errors='replace')[-1000:].strip()}")
+    raise CannotRun(f"the server did not start: {log.read_text(errors='replace')[-4000:].strip()}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
