@@ -8,6 +8,8 @@ import re
 from tests.house.sources import Source, called_name, calls, functions
 
 LONGEST_FILE = 400
+# The one door to the data is one file: nothing may lie below it, and what is in it belongs together.
+LONGER_FILES = {"billing_db.py": 500}
 LONGEST_FUNCTION = 70
 ROOMS_WITH_A_LIMIT = (".py", ".sql", ".html", ".css", ".js")
 
@@ -20,9 +22,10 @@ SKIP_MARKS = {"skip", "skipif", "xfail"}
 
 def too_long(source: Source) -> list[str]:
     lines = source.text.count("\n")
-    if not source.path.endswith(ROOMS_WITH_A_LIMIT) or lines <= LONGEST_FILE:
+    most = LONGER_FILES.get(source.path, LONGEST_FILE)
+    if not source.path.endswith(ROOMS_WITH_A_LIMIT) or lines <= most:
         return []
-    return [f"{source.path} has {lines} lines, {LONGEST_FILE} are the most"]
+    return [f"{source.path} has {lines} lines, {most} are the most"]
 
 
 def long_functions(source: Source) -> list[str]:
