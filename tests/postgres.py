@@ -79,11 +79,11 @@ class Cluster:
         name = f"t_{uuid.uuid4().hex}"
         source = f" TEMPLATE {urlsplit(template).path[1:]}" if template else ""
         with psycopg.connect(self.url, autocommit=True) as server:
-            server.execute(f"CREATE DATABASE {name}{source}")  # type: ignore[arg-type]
+            server.execute(f"CREATE DATABASE {name}{source}")
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def drop_database(self, url: str) -> None:
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True) as server:
-            server.execute(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")  # type: ignore[arg-type]
+            server.execute(f"DROP DATABASE IF EXISTS {urlsplit(url).path[1:]} WITH (FORCE)")
