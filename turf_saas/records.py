@@ -22,6 +22,9 @@ class Invoice:
     paid_at: str | None = None
     tenant_id: int = 1
     kind: str = "adopted"
+    changed_at: str | None = None
+    changed_by: str | None = None
+    change_reason: str | None = None
     updated_at: str = ""
 
 

@@ -15,9 +15,8 @@ def count_call(db: Connection, now: datetime, settings: Settings, user_id: UserI
     with atomic(db, durable=False):
         execute(
             db,
-            """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at, tenant_id)
-               VALUES (:user_id, :day, 1, :endpoint, :now,
-                       COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id), 1))
+            """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
+               VALUES (:user_id, :day, 1, :endpoint, :now)
                ON CONFLICT (user_id, date, endpoint) DO UPDATE SET api_calls = consumption_log.api_calls + 1""",
             user_id=user_id,
             day=local_day(now, settings.timezone).isoformat(),

@@ -245,7 +245,6 @@ def test_days_of_the_calendar_are_accepted(db: Connection, day: str) -> None:
 BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("consumption_log", log(99)),
     ("consumption_log", log(endpoint=None)),
-    ("consumption_log", log(tenant_id=99)),
     ("invoices", invoice(status="lost")),
     ("invoices", invoice(kind="gift")),
     ("invoices", invoice(user_id=99)),
@@ -347,7 +346,7 @@ def test_the_first_three_value_row_holds_since_ever_and_the_next_one_from_its_ma
     db: Connection, alice: Person, bob: Person
 ) -> None:
     alice.is_on("premium")
-    change(db, "UPDATE saas_subscriptions SET status = 'canceled', updated_at = '2026-05-10T00:00:00Z'")
+    change(db, "UPDATE saas_subscriptions SET status = 'canceled', changed_at = '2026-05-10T00:00:00Z'")
     alice.is_on("pro", created_at="2026-05-11T00:00:00Z")
     bob.is_on("pro")
     assert history(db) == [
@@ -367,10 +366,60 @@ def test_a_signed_change_says_when_by_whom_and_why(db: Connection, alice: Person
     alice.is_on("pro", effective_at="2026-05-01T00:00:00Z")
     change(
         db,
-        """UPDATE saas_subscriptions SET plan = 'premium', updated_at = '2026-05-09T00:00:00Z', changed_by = 'ada',
+        """UPDATE saas_subscriptions SET plan = 'premium', changed_at = '2026-05-09T00:00:00Z', changed_by = 'ada',
                   change_reason = 'asked'""",
     )
     assert history(db)[1:] == [("premium", "active", "2026-05-09T00:00:00Z", "ada", "asked")]
+
+
+def test_a_change_in_the_second_of_the_making_is_signed_too_and_the_signature_is_used_once(
+    db: Connection, alice: Person
+) -> None:
+    made = "2026-05-01T00:00:00Z"
+    alice.is_on("pro", effective_at=made, created_at=made, updated_at=made, changed_at=made, changed_by="ada")
+    signed = f"changed_at = '{made}', changed_by = 'bob', change_reason = 'at once'"
+    change(db, f"UPDATE saas_subscriptions SET plan = 'premium', {signed}")
+    assert history(db)[1:] == [("premium", "active", made, "bob", "at once")]
+    assert rows(db, "SELECT changed_at FROM saas_subscriptions") == [(None,)]
+    change(db, "UPDATE saas_subscriptions SET plan = 'free'")
+    assert history(db)[-1][3:] == (None, None)
+
+
+def test_a_change_before_the_beginning_is_noted_at_the_beginning(db: Connection, alice: Person) -> None:
+    alice.is_on("pro", effective_at="2099-06-01T00:00:00Z")
+    change(db, "UPDATE saas_subscriptions SET status = 'canceled', changed_at = '2099-05-20T00:00:00Z'")
+    assert history(db)[1:] == [("pro", "canceled", "2099-06-01T00:00:00Z", None, None)]
+    change(db, "UPDATE saas_subscriptions SET status = 'active'")
+    change(db, "DELETE FROM saas_subscriptions")
+    assert [row[1:3] for row in history(db)[2:]] == [
+        ("active", "2099-06-01T00:00:00Z"), ("canceled", "2099-06-01T00:00:00Z"),
+    ]  # fmt: skip
+
+
+def test_a_row_is_its_users_tenants_whatever_its_writer_said(db: Connection, charlie: Person) -> None:
+    subscribed = {"user_id": charlie.id, "plan": "pro", "status": "active"}
+    sold = {"user_id": charlie.id, "type": "credit", "amount_cents": -1}
+    insert(db, "consumption_log", log(charlie.id))
+    insert(db, "consumption_log", log(charlie.id, date="2026-05-02", tenant_id=99))
+    insert(
+        db, "usage_aggregates", {"user_id": charlie.id, "metric": "tokens", "period_start": "2026-05-01", "total": 1}
+    )
+    insert(db, "saas_subscriptions", subscribed)
+    insert(db, "invoices", invoice(user_id=charlie.id))
+    insert(db, "transactions", sold)
+    tables = (
+        "consumption_log", "usage_aggregates", "usage_counters", "daily_usage", "saas_subscriptions", "invoices",
+        "transactions", "billing_status_history",
+    )  # fmt: skip
+    for table in tables:
+        assert rows(db, f"SELECT DISTINCT tenant_id FROM {table} WHERE user_id = {charlie.id}") == [(2,)], table
+
+
+def test_an_invoice_number_is_taken_once_per_tenant(db: Connection, charlie: Person) -> None:
+    insert(db, "invoices", invoice(invoice_number="FACT-202605-0001"))
+    insert(db, "invoices", invoice(invoice_number="FACT-202605-0001", user_id=charlie.id, tenant_id=charlie.tenant_id))
+    with pytest.raises(UniqueConflict):
+        insert(db, "invoices", invoice(invoice_number="FACT-202605-0001"))
 
 
 def test_another_programs_change_is_noted_now_and_never_signed_with_an_old_name(db: Connection, alice: Person) -> None:
@@ -404,7 +453,7 @@ def test_a_row_that_is_deleted_has_ended(db: Connection, alice: Person, status: 
 def test_the_states_of_an_invoice_are_noted(db: Connection) -> None:
     insert(db, "invoices", invoice(created_at="2026-06-01T00:00:00Z"))
     change(db, "UPDATE invoices SET pdf_path = 'a.pdf'")
-    change(db, "UPDATE invoices SET status = 'paid', updated_at = '2026-06-03T00:00:00Z'")
+    change(db, "UPDATE invoices SET status = 'paid', changed_at = '2026-06-03T00:00:00Z'")
     change(db, "UPDATE invoices SET status = 'paid'")
     change(db, "UPDATE invoices SET status = 'refunded'")
     noted = history(db, "invoice")

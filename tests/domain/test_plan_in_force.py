@@ -30,7 +30,7 @@ def change(db: Connection, person: Person, at: str, **columns: str) -> None:
     with atomic(db):
         execute(
             db,
-            f"UPDATE saas_subscriptions SET {pairs}, updated_at = :at WHERE user_id = :user_id",
+            f"UPDATE saas_subscriptions SET {pairs}, changed_at = :at WHERE user_id = :user_id",
             at=at,
             user_id=person.id,
             **columns,
@@ -123,9 +123,15 @@ def test_touching_an_ended_subscription_does_not_hide_the_live_one(db: Connectio
     alice.is_on("pro", effective_at="2026-02-01T00:00:00Z")
     with atomic(db):
         execute(
-            db, "UPDATE saas_subscriptions SET plan = 'old', updated_at = '2026-03-01T00:00:00Z' WHERE plan = 'premium'"
+            db, "UPDATE saas_subscriptions SET plan = 'old', changed_at = '2026-03-01T00:00:00Z' WHERE plan = 'premium'"
         )
     assert plan_of(db, alice, "2026-03") == "pro"
+
+
+def test_what_is_canceled_before_it_begins_never_counts(db: Connection, alice: Person) -> None:
+    alice.is_on("pro", effective_at="2026-06-01T00:00:00Z")
+    change(db, alice, "2026-05-20T09:00:00Z", status="canceled")
+    assert plan_of(db, alice, "2026-06", now=datetime(2026, 8, 1, tzinfo=UTC)) == "free"
 
 
 def test_a_month_to_come_is_judged_by_todays_plan(db: Connection, alice: Person) -> None:

@@ -1,5 +1,5 @@
 -- What everything later stands on: who is billed, on which plan, what was used.
--- ${...} is filled in per engine and per host by turf_saas/schema/__init__.py.
+-- ${...} is filled in per engine and per host by turf_saas/schema/render.py.
 
 CREATE TABLE tenants (
     id ${pk},
@@ -41,17 +41,18 @@ CREATE TABLE billing_accounts (
 CREATE INDEX billing_accounts_tenant ON billing_accounts (tenant_id, user_id);
 
 CREATE TABLE billing_api_keys (
-    id TEXT PRIMARY KEY,
+    id ${text} PRIMARY KEY,
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}) ON DELETE CASCADE,
     name TEXT NOT NULL DEFAULT '',
     secret_sha256 TEXT NOT NULL,
     scopes TEXT NOT NULL,
-    created_at TEXT NOT NULL DEFAULT (${now}),
+    created_at ${text} NOT NULL DEFAULT (${now}),
     last_used_at TEXT,
     revoked_at TEXT
 );
 CREATE INDEX billing_api_keys_user ON billing_api_keys (user_id);
+CREATE INDEX billing_api_keys_listed ON billing_api_keys (tenant_id, created_at, id);
 
 -- Passwords, for a host that lets us keep its users (the reference host).
 CREATE TABLE billing_logins (
@@ -90,6 +91,8 @@ CREATE TABLE saas_subscriptions (
     canceled_at ${text},
     ended_at ${text},
     stripe_subscription_id TEXT UNIQUE,
+    -- A change that says when, by whom and why sets these three; the history takes them and changed_at is NULL again.
+    changed_at ${text},
     changed_by TEXT,
     change_reason TEXT,
     created_at ${text} NOT NULL DEFAULT (${now}),
@@ -162,7 +165,7 @@ CREATE VIEW daily_usage AS
 
 CREATE TABLE invoices (
     id ${pk},
-    invoice_number TEXT NOT NULL UNIQUE,
+    invoice_number TEXT NOT NULL,
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
     period_start ${text} NOT NULL,
     period_end ${text} NOT NULL,
@@ -180,7 +183,11 @@ CREATE TABLE invoices (
     -- 'adopted' also for what another program writes: it stays outside our chain.
     kind TEXT NOT NULL DEFAULT 'adopted'
         CHECK (kind IN ('period', 'stripe', 'manual', 'credit_note', 'adopted')),
+    changed_at ${text},
+    changed_by TEXT,
+    change_reason TEXT,
     updated_at TEXT NOT NULL DEFAULT (${now}),
+    UNIQUE (tenant_id, invoice_number),
     CHECK (period_start <= period_end)
 );
 CREATE INDEX invoices_user ON invoices (user_id, id);

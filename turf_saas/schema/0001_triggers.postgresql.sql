@@ -48,10 +48,31 @@ END $$;
 CREATE TRIGGER usage_aggregates_counted AFTER INSERT OR DELETE OR UPDATE OF user_id, metric, period_start, total
     ON usage_aggregates FOR EACH ROW EXECUTE FUNCTION billing_count_usage();
 
+-- A row is its user's tenant's, whatever its writer knew of tenants.
+
+CREATE FUNCTION billing_own() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.tenant_id := COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = NEW.user_id), 1);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER consumption_log_owned BEFORE INSERT ON consumption_log
+    FOR EACH ROW EXECUTE FUNCTION billing_own();
+CREATE TRIGGER usage_aggregates_owned BEFORE INSERT ON usage_aggregates
+    FOR EACH ROW EXECUTE FUNCTION billing_own();
+CREATE TRIGGER saas_subscriptions_owned BEFORE INSERT ON saas_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION billing_own();
+CREATE TRIGGER invoices_owned BEFORE INSERT ON invoices
+    FOR EACH ROW EXECUTE FUNCTION billing_own();
+CREATE TRIGGER transactions_owned BEFORE INSERT ON transactions
+    FOR EACH ROW EXECUTE FUNCTION billing_own();
+
 -- A subscription's history. A row that does not say since when holds since ever, if it is its user's first.
--- updated_at says when, and whether changed_by and change_reason belong to this change; else it is now, unsigned.
+-- Without changed_at a change is of now, and unsigned. Before the subscription began it is of its beginning, so
+-- that the history, read in order, ends with it.
 
 CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    signed BOOLEAN;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
@@ -61,17 +82,20 @@ BEGIN
                                             WHERE user_id = NEW.user_id AND subject = 'subscription')
                               THEN NEW.created_at ELSE '0001-01-01T00:00:00Z' END),
                 NEW.changed_by, NEW.change_reason);
+        UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
     ELSIF TG_OP = 'DELETE' THEN
         IF OLD.status <> 'canceled' THEN
             INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-            VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', ${now});
+            VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled',
+                    GREATEST(${now}, COALESCE(OLD.effective_at, '')));
         END IF;
     ELSIF NEW.plan IS DISTINCT FROM OLD.plan OR NEW.status <> OLD.status THEN
+        signed := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
         INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
         VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
-                CASE WHEN NEW.updated_at <> OLD.updated_at THEN NEW.updated_at ELSE ${now} END,
-                CASE WHEN NEW.updated_at <> OLD.updated_at THEN NEW.changed_by END,
-                CASE WHEN NEW.updated_at <> OLD.updated_at THEN NEW.change_reason END);
+                GREATEST(CASE WHEN signed THEN NEW.changed_at ELSE ${now} END, COALESCE(OLD.effective_at, '')),
+                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
+        UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
     END IF;
     RETURN NULL;
 END $$;
@@ -79,15 +103,21 @@ CREATE TRIGGER saas_subscriptions_noted AFTER INSERT OR DELETE OR UPDATE OF plan
     ON saas_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_subscription();
 
 CREATE FUNCTION billing_note_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    signed BOOLEAN;
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-        VALUES (NEW.tenant_id, NEW.user_id, 'invoice', NEW.id, NEW.plan, NEW.status, NEW.created_at);
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+        VALUES (NEW.tenant_id, NEW.user_id, 'invoice', NEW.id, NEW.plan, NEW.status, NEW.created_at,
+                NEW.changed_by, NEW.change_reason);
     ELSIF NEW.status <> OLD.status THEN
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+        signed := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
         VALUES (NEW.tenant_id, NEW.user_id, 'invoice', NEW.id, NEW.plan, NEW.status,
-                CASE WHEN NEW.updated_at <> OLD.updated_at THEN NEW.updated_at ELSE ${now} END);
+                CASE WHEN signed THEN NEW.changed_at ELSE ${now} END,
+                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
     END IF;
+    UPDATE invoices SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
     RETURN NULL;
 END $$;
 CREATE TRIGGER invoices_noted AFTER INSERT OR UPDATE OF status

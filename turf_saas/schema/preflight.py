@@ -38,7 +38,7 @@ REFERENCE = (
             "id", "effective_at", "current_period_start", "current_period_end", "trial_end", "cancel_at_period_end",
             "canceled_at", "ended_at", "stripe_subscription_id", "created_at", "updated_at",
         ),
-        ours_alone=("tenant_id", "billed_by", "cycle", "changed_by", "change_reason"),
+        ours_alone=("tenant_id", "billed_by", "cycle", "changed_at", "changed_by", "change_reason"),
     ),
     ReferenceTable(
         "transactions",
@@ -56,7 +56,7 @@ REFERENCE = (
         ),
         ("updated_at",),
         integers=("id", "amount_cents"),
-        ours_alone=("tenant_id", "kind"),
+        ours_alone=("tenant_id", "kind", "changed_at", "changed_by", "change_reason"),
     ),
     ReferenceTable(
         "consumption_log",
