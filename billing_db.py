@@ -65,8 +65,11 @@ def connect(url: str) -> Connection:
     return _connect_postgresql(url) if is_postgresql(url) else _connect_sqlite(sqlite_path(url))
 
 
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")  # also as SQLAlchemy writes it
+
+
 def is_postgresql(url: str) -> bool:
-    return url.startswith(("postgresql://", "postgres://"))
+    return _POSTGRESQL.match(url) is not None
 
 
 def sqlite_path(url: str) -> Path:
@@ -140,11 +143,11 @@ def _connect_postgresql(url: str) -> Connection:
         from psycopg.rows import dict_row
         from psycopg.types.string import TextLoader
     except ImportError as error:
-        raise DatabaseRefused("PostgreSQL needs psycopg: pip install 'turf-saas[postgres]'.") from error
+        raise DatabaseRefused("PostgreSQL needs psycopg: pip install 'psycopg[binary]'.") from error
     where: dict[str, Any] = {}
     try:
         # The URL's own words win. Keepalives notice a server that vanished without a goodbye.
-        where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(url)}
+        where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(_POSTGRESQL.sub("postgresql://", url))}
         # prepare_threshold: a prepared statement would outlive its pgbouncer transaction.
         db: Any = psycopg.connect(autocommit=True, row_factory=dict_row, prepare_threshold=None, **where)
     except psycopg.ProgrammingError:  # its text quotes the URL
@@ -153,7 +156,7 @@ def _connect_postgresql(url: str) -> Connection:
         said = re.search(r"FATAL: +(.*)", str(error))
         host = str(where.get("host") or "this machine").rpartition("@")[2]
         reason = said[1] if said else "no server answers there"
-        raise DatabaseUnavailable(f"PostgreSQL on {host} cannot be reached: {reason}.") from None
+        raise DatabaseUnavailable(f"PostgreSQL on {host} cannot be used: {reason}.") from None
     db.adapters.register_loader("uuid", TextLoader)  # a user's key is an int or a text, never an object
     _run(db, f"SET lock_timeout = {_patience()}")
     return db

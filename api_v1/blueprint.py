@@ -14,6 +14,7 @@ from api_v1.runtime import Hooks, Runtime
 PREFIX = "/api/v1/billing"
 CLI_GROUP = "billing"
 SPARE_CLI_GROUP = "turf-billing"
+FLASK_OPTIONS = {"url_prefix", "subdomain", "url_defaults", "name", "name_prefix", "cli_group"}
 
 
 class BillingBlueprint(Blueprint):
@@ -24,6 +25,7 @@ class BillingBlueprint(Blueprint):
 
     def register(self, app: Flask, options: dict[str, Any]) -> None:  # type: ignore[override]  # a Flask, no less
         hooks = Hooks(**{hook.name: options.pop(hook.name) for hook in fields(Hooks) if hook.name in options})
+        _refuse_unknown(options, hooks)
         _refuse_twice(app)
         _refuse_whole_site(self, options)
         app.extensions["billing"] = Runtime(app, hooks)
@@ -31,6 +33,17 @@ class BillingBlueprint(Blueprint):
             options.setdefault("cli_group", SPARE_CLI_GROUP)
         super().register(app, options)
         _add_spare_commands(app, self)
+
+
+def _refuse_unknown(options: dict[str, Any], hooks: Hooks) -> None:
+    """Flask passes over an option that it does not know, and a mistyped hook would be a login that never works."""
+    unknown = sorted(options.keys() - FLASK_OPTIONS)
+    if unknown:
+        raise TypeError(f"billing knows no option {unknown[0]!r}; its hooks are user_loader, is_admin, tax and gateway")
+    for name in ("user_loader", "is_admin", "tax"):
+        hook = getattr(hooks, name)
+        if hook is not None and not callable(hook):
+            raise TypeError(f"{name}= takes a function, not {hook!r}")
 
 
 def _refuse_twice(app: Flask) -> None:
@@ -48,6 +61,8 @@ def _refuse_whole_site(blueprint: Blueprint, options: dict[str, Any]) -> None:
     prefix = blueprint.url_prefix if prefix is None else prefix
     if not (prefix or "").strip("/") and not options.get("subdomain"):
         raise ValueError(f"billing needs a prefix of its own, such as url_prefix={PREFIX!r}; it was given {prefix!r}")
+    if prefix and not prefix.startswith("/"):
+        raise ValueError(f"url_prefix={prefix!r} must begin with a slash")
 
 
 def _add_spare_commands(app: Flask, blueprint: Blueprint) -> None:

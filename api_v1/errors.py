@@ -15,6 +15,7 @@ from turf_saas import errors
 from turf_saas.messages import LOCALES, say
 
 RETRY_SECONDS = 1
+NOT_SOON_SECONDS = 60
 
 STATUS: dict[type[errors.BillingError], int] = {
     errors.Malformed: 400,
@@ -33,7 +34,7 @@ HTTP_CODES = {
     429: "too_many_requests",
     503: "service_unavailable",
 }
-STATUS_OF_CODE = {"json_expected": 415, "encoding_unsupported": 415, "body_too_large": 413, "method_not_allowed": 405}
+STATUS_OF_CODE = {"json_expected": 415, "encoding_unsupported": 415, "body_too_large": 413}
 
 
 def locale() -> str:
@@ -67,8 +68,8 @@ def _refused(error: errors.BillingError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 405:
-        headers["Allow"] = error.params["allowed"]
+    if status == 503:  # somebody has to configure or to migrate
+        headers["Retry-After"] = str(NOT_SOON_SECONDS)
     return json_response(body, status, headers)
 
 
@@ -81,7 +82,7 @@ def _database(error: DatabaseError) -> Response:
         return error_response(code, 503, {"Retry-After": str(RETRY_SECONDS)})
     if isinstance(error, DatabaseRefused):
         current_app.logger.error("billing: %s", error)
-        return error_response("database_refused", 503, {"Retry-After": "60"})
+        return error_response("database_refused", 503, {"Retry-After": str(NOT_SOON_SECONDS)})
     return _unexpected(error)
 
 

@@ -7,6 +7,7 @@ is asked again every time: its expiry, its type, the host's blocklist and callba
 from __future__ import annotations
 
 import hmac
+import logging
 import time
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,8 @@ from api_v1.token_memory import Checked
 from turf_saas import api_keys
 from turf_saas.errors import Forbidden, Unauthenticated, Unavailable
 from turf_saas.users import User
+
+logger = logging.getLogger("turf_saas.billing")
 
 MAX_TOKEN = 8192  # what servers take as a header; longer ones are not worth reading
 LIFETIME = timedelta(hours=1)  # of a token of ours, where no JWTManager says otherwise
@@ -65,7 +68,10 @@ def identity_from_jwt() -> tuple[Any, bool]:
         if "flask-jwt-extended" in current_app.extensions:
             return _by_extension()
         return _by_secret()
-    except (*JWT_REFUSALS, _NotAToken):
+    except (*JWT_REFUSALS, _NotAToken) as refusal:
+        logger.info(
+            "a JWT was refused: %s", refusal if isinstance(refusal, _NotAToken) else type(refusal).__name__
+        )  # the caller is not told why
         raise Unauthenticated("unauthenticated") from None
 
 
@@ -106,12 +112,19 @@ def _decoded_once(token: str) -> Checked:
     """A header token, its signature checked now or before."""
     if getattr(get_jwt_manager(), "_decode_key_callback", None) is not default_decode_key_callback:
         return _decoded(token, None)  # the host chooses the key anew each time
-    memory, secret = current_runtime().tokens, jwt_config.decode_key
+    memory, secret = current_runtime().tokens, _decode_key()
     checked = memory.get(token, secret)
     if checked is None:
         checked = _decoded(token, secret)
         memory.put(token, checked)
     return checked
+
+
+def _decode_key() -> Any:
+    try:
+        return jwt_config.decode_key
+    except RuntimeError:  # the extension was set up, its key was not
+        raise Unavailable("tokens_unavailable") from None
 
 
 def _decoded(token: str, secret: Any) -> Checked:
@@ -120,8 +133,8 @@ def _decoded(token: str, secret: Any) -> Checked:
     try:
         claims = get_jwt_manager()._decode_jwt_from_config(token)
         return Checked(jwt.get_unverified_header(token), claims, secret)
-    except _UNREADABLE:
-        raise _NotAToken("unreadable") from None
+    except _UNREADABLE as error:
+        raise _NotAToken(f"unreadable ({type(error).__name__})") from None
 
 
 def _ask_host(token: Checked) -> Any:
@@ -162,8 +175,8 @@ def _signed_with(secret: str, token: str) -> Checked:
     try:
         claims = jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["exp", "sub"]})
         return Checked(jwt.get_unverified_header(token), claims, secret)
-    except _UNREADABLE:
-        raise _NotAToken("unreadable") from None
+    except _UNREADABLE as error:
+        raise _NotAToken(f"unreadable ({type(error).__name__})") from None
 
 
 def _check_expiry(claims: dict[str, Any], leeway: Any, *, required: bool) -> None:

@@ -60,6 +60,12 @@ def give_history(db: Connection, now: datetime, settings: Settings, user_id: Use
         _log_calls(db, now, settings, user_id, person)
 
 
+def refuse_password(settings: Settings, password: str) -> None:
+    """In production nobody logs in with the password that everybody can read here."""
+    if settings.production and password == PASSWORD:
+        raise Forbidden("demo_in_production")
+
+
 def is_installed(db: Connection) -> bool:
     return fetch_one(db, "SELECT 1 FROM billing_logins WHERE email = :email", email=DEMO.email) is not None
 

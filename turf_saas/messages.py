@@ -153,8 +153,12 @@ MESSAGES: dict[str, dict[str, str]] = {
     "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
     # -- the reference host
     "demo_in_production": {
-        "fr": "Pas de données de démonstration en production (BILLING_ENV).",
-        "en": "No demo data in production (BILLING_ENV).",
+        "fr": "Pas de données ni de comptes de démonstration en production (BILLING_ENV).",
+        "en": "No demo data and no demo accounts in production (BILLING_ENV).",
+    },
+    "tokens_unavailable": {
+        "fr": "Les jetons ne peuvent pas être vérifiés : JWT_SECRET_KEY manque.",
+        "en": "Tokens cannot be checked: JWT_SECRET_KEY is missing.",
     },
 }
 

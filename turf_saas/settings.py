@@ -85,10 +85,12 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
         name: _parsed(name, given, _limit) for name, given in source.items() if name.startswith(LIMIT_PREFIX)
     }
     values["seller"] = {
-        name: str(source[f"BILLING_SELLER_{name}"]) for name in SELLER_FIELDS if source.get(f"BILLING_SELLER_{name}")
+        field_name: _parsed(name, source[name], _text)
+        for field_name, name in ((word, f"BILLING_SELLER_{word}") for word in SELLER_FIELDS)
+        if source.get(name)
     }
     values["mentions"] = {
-        name: str(given) for name, given in source.items() if name.startswith(MENTION_PREFIX) and given
+        name: _parsed(name, given, _text) for name, given in source.items() if name.startswith(MENTION_PREFIX) and given
     }
     values["timezone"] = _zone(values.get("timezone_name", "UTC"))
     return Settings(**values)

@@ -10,7 +10,7 @@ from api_v1 import csrf, schemas_accounts as shapes, tokens
 from api_v1.auth import Caller
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from turf_saas import accounts, tenants
+from turf_saas import accounts, demo, tenants
 from turf_saas.errors import Forbidden, NotFound
 from turf_saas.users import UserId
 
@@ -30,7 +30,7 @@ def csrf_token(caller: Caller) -> Any:
     body=shapes.LoginIn,
     returns=shapes.LoginOut,
     accounts=True,
-    refuses=(401, 429),
+    refuses=(401, 403, 429),
 )
 def log_in(body: shapes.LoginIn) -> Any:
     """After 10 failures for an account or 100 from an address within 15 minutes: 429, with `Retry-After`."""
@@ -39,6 +39,7 @@ def log_in(body: shapes.LoginIn) -> Any:
     user = accounts.log_in(
         runtime.db(), runtime.now(), runtime.users, email=body.email, password=body.password, address=address
     )
+    demo.refuse_password(runtime.settings, body.password)
     token, expires_in = tokens.make_access_token(user)
     return shapes.LoginOut(
         access_token=token,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from flask import Response, current_app, request
-from flask.sansio.blueprints import BlueprintSetupState
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed, NotFound as NoSuchRule
 from werkzeug.routing import PathConverter, RequestRedirect
 
@@ -26,7 +26,7 @@ def healthz() -> Any:
 @route(
     "GET",
     "/readyz",
-    summary="The database is up to date and can be written",
+    summary="The database is up to date and begins a transaction",
     who="anyone",
     returns=Literal["ready"],
 )

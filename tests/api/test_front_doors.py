@@ -114,6 +114,22 @@ def test_a_mistyped_hook_is_refused() -> None:
         Billing(user_laoder=lambda: 7)  # type: ignore[call-arg]
 
 
+def test_a_mistyped_or_useless_hook_is_refused_by_the_blueprint_too(bare: Callable[..., Flask]) -> None:
+    app = bare()
+    with pytest.raises(TypeError, match="knows no option 'user_laoder'"):
+        app.register_blueprint(billing_bp, user_laoder=lambda: 7)
+    with pytest.raises(TypeError, match="user_loader= takes a function, not 3"):
+        app.register_blueprint(billing_bp, user_loader=3)
+    with pytest.raises(TypeError, match="is_admin= takes a function"):
+        Billing(app, is_admin=[1])  # type: ignore[arg-type]
+    assert "billing" not in app.extensions
+
+
+def test_a_prefix_begins_with_a_slash(bare: Callable[..., Flask]) -> None:
+    with pytest.raises(ValueError, match="must begin with a slash"):
+        bare().register_blueprint(billing_bp, url_prefix="saas")
+
+
 def test_the_blueprint_is_one_object_wherever_it_is_imported_from() -> None:
     import api_v1.blueprint
     import api_v1.routes.billing

@@ -109,7 +109,11 @@ def test_the_demo_user_logs_in_and_sees_85_percent(make_host: Callable[..., Flas
     page = host.get("/").text
     assert "demo@example.com" in page
     assert "demo-demo-demo" in page
-    assert "demo-demo-demo" not in make_host(BILLING_ENV="production").test_client().get("/").text
+
+    production = make_host(BILLING_ENV="production").test_client()
+    assert "demo-demo-demo" not in production.get("/").text
+    refused = production.post("/api/v1/billing/auth/login", json=login)
+    assert (refused.status_code, refused.json["code"]) == (403, "demo_in_production")
 
 
 # -- the page, and what is not there ---------------------------------------------------------------

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -219,6 +220,22 @@ def test_a_callback_of_the_host_that_breaks_is_not_taken_for_a_bad_token(make_ap
     app = make_app(TESTING=False, BILLING_ENV="testing")
     JWTManager(app).token_in_blocklist_loader(lambda _header, _payload: {}["the host's own mistake"])
     assert app.test_client().get(WHO_AM_I, headers=alice.headers).status_code == 500
+
+
+def test_a_host_whose_manager_has_no_key_is_told_so(make_app: MakeApp, alice: Person) -> None:
+    app = make_app(JWT_SECRET_KEY=None)
+    JWTManager(app)
+    reply = app.test_client().get(WHO_AM_I, headers=alice.headers)
+    assert (reply.status_code, reply.json["code"]) == (503, "tokens_unavailable")
+
+
+def test_the_owner_can_read_why_a_token_was_refused(
+    client: FlaskClient, alice: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = token_for(alice.id, exp=1)
+    with caplog.at_level(logging.INFO, "turf_saas.billing"):
+        assert client.get(WHO_AM_I, headers=bearer(token)).json == NOBODY
+    assert [record.getMessage() for record in caplog.records] == ["a JWT was refused: ExpiredSignatureError"]
 
 
 def test_a_host_that_chooses_its_key_per_token_is_asked_every_time(make_app: MakeApp, alice: Person) -> None:

@@ -40,7 +40,7 @@ REFUSED = [
     ("~no-such-user-here/billing.db", "The folder .*no-such-user-here does not exist"),
     ("mysql://u:s3cret@127.0.0.1/db", "'mysql://…' is neither a path nor a postgresql:// URL"),
     ("mysql://u:s3/cret@127.0.0.1/db", "'mysql://…' is neither a path nor a postgresql:// URL"),
-    ("postgresql+psycopg://u:s3cret@127.0.0.1/db", "neither a path nor a postgresql:// URL"),
+    ("postgresql+asyncpg://u:s3cret@127.0.0.1/db", "neither a path nor a postgresql:// URL"),
     ("sqlite://", "neither a path nor a postgresql:// URL"),
 ]
 
@@ -158,8 +158,9 @@ def test_a_hosts_file_and_its_rows_are_taken_as_they_are(tmp_path: Path) -> None
 # -- PostgreSQL that cannot be reached
 
 PASSWORDS = [
-    ("postgresql://u:s3cret@127.0.0.1:1/db", DatabaseUnavailable, "PostgreSQL on 127.0.0.1 cannot be reached"),
-    ("postgresql://u:s3cret@127.0.0.1:99999/db", DatabaseUnavailable, "cannot be reached"),
+    ("postgresql://u:s3cret@127.0.0.1:1/db", DatabaseUnavailable, "PostgreSQL on 127.0.0.1 cannot be used"),
+    ("postgresql+psycopg://u:s3cret@127.0.0.1:1/db", DatabaseUnavailable, "cannot be used"),
+    ("postgresql://u:s3cret@127.0.0.1:99999/db", DatabaseUnavailable, "cannot be used"),
     ("postgresql://u:s3%zzcret@127.0.0.1:1/db", DatabaseRefused, "not a valid postgresql:// URL"),
     ("postgresql://u:s3cret@127.0.0.1:1/db?nosuch=s3cret", DatabaseRefused, "not a valid postgresql:// URL"),
     ("postgresql://127.0.0.1:s3cret@@127.0.0.1:1/db", DatabaseUnavailable, "PostgreSQL on 127.0.0.1 cannot be"),
@@ -180,7 +181,7 @@ def test_no_password_is_ever_told(url: str, kind: type[Exception], sentence: str
 @on_postgresql
 def test_what_the_server_says_against_a_connection_is_told(empty_url: str) -> None:
     wrong = empty_url.replace("/t_", "/nosuch_")
-    with pytest.raises(DatabaseUnavailable, match=r'cannot be reached: database "nosuch_.*" does not exist\.$'):
+    with pytest.raises(DatabaseUnavailable, match=r'cannot be used: database "nosuch_.*" does not exist\.$'):
         billing_db.connect(wrong)
 
 
@@ -195,5 +196,5 @@ def test_the_urls_own_words_win_over_our_defaults(empty_url: str) -> None:
 
 def test_postgresql_without_its_driver_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DatabaseRefused, match=r"pip install 'turf-saas\[postgres\]'"):
+    with pytest.raises(DatabaseRefused, match=r"pip install 'psycopg\[binary\]'"):
         billing_db.connect("postgresql://127.0.0.1:1/db")

@@ -245,7 +245,7 @@ def test_a_server_that_is_away_for_now_does_not_stop_the_workers(checkout: Check
         assert (status, headers["Retry-After"], body["code"]) == (503, "1", "database_unavailable")
         assert "hunter2" not in "".join(running.log)
     line = in_one_line(checkout.run(PYTHON, PORT="0", TURF_SAAS_DB=away))
-    assert line == "billing: PostgreSQL on 127.0.0.1 cannot be reached: no server answers there."
+    assert line == "billing: PostgreSQL on 127.0.0.1 cannot be used: no server answers there."
 
 
 # -- .env ------------------------------------------------------------------------------------------

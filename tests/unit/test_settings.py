@@ -82,6 +82,8 @@ def test_any_other_limit_stops_the_start_in_one_line(given: Any) -> None:
         ("BILLING_LATE_USAGE", "drop"),
         ("BILLING_TRUSTED_PROXIES", "yes"),
         ("BILLING_STRIPE_API_BASE", "api.stripe.com"),
+        ("BILLING_SELLER_NAME", "Turf\nSARL"),
+        ("BILLING_MENTION_PENALTY", "3 fois\0"),
     ],
 )
 def test_a_fault_names_the_variable_and_its_value(name: str, given: str) -> None:
