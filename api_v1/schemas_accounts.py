@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api_v1.cursors import MAX_LENGTH as MAX_CURSOR
 from api_v1.schemas import Input, Output, Text, UserId, UserIdIn
 from turf_saas import accounts, api_keys, passwords, tenants
 
@@ -20,11 +18,6 @@ def _an_email(text: str) -> str:
     return cleaned
 
 
-def _from_digits(given: Any) -> Any:
-    """A query is text: its digits are the number."""
-    return int(given) if isinstance(given, str) and re.fullmatch("[0-9]{1,18}", given) else given
-
-
 Email = Annotated[
     str,
     Field(min_length=3, max_length=accounts.MAX_EMAIL, json_schema_extra={"format": "email"}),
@@ -32,16 +25,8 @@ Email = Annotated[
 ]
 Password = Annotated[str, Field(min_length=passwords.MIN_LENGTH, max_length=passwords.MAX_LENGTH)]
 Name = Annotated[Text, Field(min_length=1, max_length=tenants.MAX_NAME)]
-PageSize = Annotated[int, Field(ge=1, le=100), BeforeValidator(_from_digits)]
 Scope = Literal["billing.read", "billing.write", "usage:write"]
 Role = Literal["user", "admin"]
-
-
-class Page(Input):
-    """Which part of a list."""
-
-    limit: PageSize = 50
-    cursor: Annotated[Text, Field(max_length=MAX_CURSOR)] | None = None
 
 
 class LoginIn(Input):

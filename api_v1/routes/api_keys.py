@@ -6,7 +6,8 @@ from typing import Any
 
 from api_v1 import schemas_accounts as shapes
 from api_v1.auth import Caller
-from api_v1.cursors import cursor_after, read_cursor
+from api_v1.cursors import read_cursor
+from api_v1.lists import Page, page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from turf_saas import api_keys, users
@@ -37,7 +38,7 @@ def create_api_key(caller: Caller, body: shapes.KeyIn) -> Any:
     runtime = current_runtime()
     holder = _holder(caller, body.user_id)
     key, secret = api_keys.create_key(runtime.db(), runtime.now(), holder, name=body.name, scopes=body.scopes)
-    return shapes.NewKey(**_fields(key), key=secret)
+    return shapes.NewKey(**vars(_shown(key)), key=secret)
 
 
 @route(
@@ -45,10 +46,10 @@ def create_api_key(caller: Caller, body: shapes.KeyIn) -> Any:
     "/api-keys",
     summary="One's own API keys; for an admin all of the tenant",
     scope="billing.read",
-    query=shapes.Page,
+    query=Page,
     returns=shapes.Keys,
 )
-def list_api_keys(caller: Caller, query: shapes.Page) -> Any:
+def list_api_keys(caller: Caller, query: Page) -> Any:
     """Newest first. The secret of a key is shown when it is made, and never again."""
     before = read_cursor(query.cursor, str, str) if query.cursor is not None else None
     found = api_keys.list_keys(
@@ -58,9 +59,8 @@ def list_api_keys(caller: Caller, query: shapes.Page) -> Any:
         limit=query.limit + 1,
         before=before,  # type: ignore[arg-type]
     )
-    shown = found[: query.limit]
-    more = cursor_after(shown[-1].created_at, shown[-1].id) if len(found) > query.limit else None
-    return shapes.Keys(items=[shapes.Key(**_fields(key)) for key in shown], next_cursor=more)
+    shown, more = page(found, query.limit, lambda key: (key.created_at, key.id))
+    return shapes.Keys(items=[_shown(key) for key in shown], next_cursor=more)
 
 
 @route(
@@ -75,7 +75,7 @@ def revoke_api_key(caller: Caller, key_id: str) -> Any:
     """At once and for good: a revoked key is answered 401, and revoking it again 404."""
     runtime = current_runtime()
     key = api_keys.revoke_key(runtime.db(), runtime.now(), key_id, tenant_id=caller.tenant_id, user_id=_whose(caller))
-    return shapes.Key(**_fields(key))
+    return _shown(key)
 
 
 def _whose(caller: Caller) -> UserId | None:
@@ -93,13 +93,5 @@ def _holder(caller: Caller, named: UserId | None) -> User:
     return user
 
 
-def _fields(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "user_id": key.user_id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "created_at": key.created_at,
-        "last_used_at": key.last_used_at,
-        "revoked_at": key.revoked_at,
-    }
+def _shown(key: ApiKey) -> shapes.Key:
+    return shapes.Key.model_validate(key, from_attributes=True)
