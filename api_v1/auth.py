@@ -16,8 +16,6 @@ from turf_saas import api_keys, users
 from turf_saas.errors import Forbidden, Unauthenticated
 from turf_saas.users import User, UserId
 
-SCOPES = api_keys.SCOPES
-
 # Schemes that a browser answers by itself once the user has logged in, like a cookie.
 _BROWSER_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
 

@@ -9,7 +9,7 @@ from inspect import getdoc
 from typing import Any, Literal
 
 from flask import Response
-from flask.sansio.blueprints import BlueprintSetupState
+from flask.blueprints import BlueprintSetupState
 from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 

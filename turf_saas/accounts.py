@@ -19,7 +19,6 @@ from turf_saas.values import instant_text, parse_instant
 
 MAX_EMAIL = 254
 MAX_LOCAL_PART = 64
-ROLES = ("user", "admin")
 
 FAILURES_PER_ACCOUNT = 10
 FAILURES_PER_ADDRESS = 100
