@@ -1,7 +1,13 @@
 """Billing over HTTP: `app.register_blueprint(billing_bp)`, or `Billing(app)`."""
 
-from api_v1 import cli as _cli, errors as _errors  # noqa: F401  register the commands and the error handlers
+from api_v1 import errors as _errors  # noqa: F401  registers the error handlers
 from api_v1.blueprint import Billing, billing_bp
+from api_v1.commands import (  # noqa: F401  register the commands
+    admin as _admin,
+    database as _database,
+    demo as _demo,
+    keys as _keys,
+)
 from api_v1.routes import (  # noqa: F401  register the routes
     accounts as _accounts,
     api_keys as _api_keys,

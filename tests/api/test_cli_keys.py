@@ -9,7 +9,8 @@ import click
 import pytest
 from flask import Flask
 
-from api_v1.cli_keys import admin as admin_group, keys as keys_group
+from api_v1.commands.admin import admin as admin_group
+from api_v1.commands.keys import keys as keys_group
 from billing_db import atomic, execute, fetch_all
 from tests.cast import Person
 from tests.conftest import NOW
@@ -60,13 +61,47 @@ def test_plain_create_prints_the_key_and_nothing_else(make_app: MakeApp, alice: 
     assert app.test_client().get(WHO_AM_I, headers={"X-API-Key": out.strip()}).status_code == 200
 
 
+def test_a_dry_run_refuses_what_the_real_one_refuses(make_app: MakeApp, alice: Person) -> None:
+    app = make_app()
+    create = ("create", "1", "--scope", READ)
+    for _ in range(api_keys.MAX_LIVE_KEYS - 1):
+        last, _secret = key_of(alice, READ)
+    assert run(app, keys_group, *create, "--dry-run") == (0, "would make a key for user 1: billing.read\n", "")
+    assert run(app, keys_group, *create, "--dry-run")[0] == 0, "the first dry run left nothing"
+    assert run(app, keys_group, *create)[0] == 0
+    refused = run(app, keys_group, *create, "--dry-run")
+    assert (refused[0], refused[1]) == (1, "")
+    assert refused == run(app, keys_group, *create)
+
+    assert run(app, keys_group, "revoke", last.id)[0] == 0
+    refused = run(app, keys_group, "revoke", last.id, "--dry-run")
+    assert refused == run(app, keys_group, "revoke", last.id) == (1, "", "Error: Clé introuvable.\n")
+
+
+def test_what_writes_says_in_json_whether_it_was_a_dry_run(make_app: MakeApp, alice: Person) -> None:
+    app, (key, _secret) = make_app(), key_of(alice, READ)
+    for group, words in (
+        (keys_group, ("create", "1", "--scope", USAGE, "--scope", READ, "--name", "cron")),
+        (admin_group, ("grant", "1")),
+        (keys_group, ("revoke", key.id)),
+    ):
+        tried = json.loads(run(app, group, *words, "--dry-run", "--json")[1])
+        done = json.loads(run(app, group, *words, "--json")[1])
+        assert (tried.pop("dry_run"), done.pop("dry_run")) == (True, False)
+        for instant in ("created_at", "revoked_at"):
+            tried.pop(instant, None)
+        assert tried.items() <= done.items()
+        assert done.keys() - tried.keys() <= {"id", "key", "created_at", "revoked_at"}
+
+
 def test_a_dry_run_does_nothing(make_app: MakeApp, alice: Person) -> None:
     app, (key, _secret) = make_app(), key_of(alice, READ)
     before = api_keys.list_all_keys(alice.db)
     assert run(app, keys_group, "create", "1", "--scope", READ, "--dry-run")[0] == 0
     assert json.loads(run(app, keys_group, "create", "1", "--scope", READ, "--dry-run", "--json")[1])["dry_run"]
     assert run(app, keys_group, "revoke", key.id, "--dry-run") == (0, f"would revoke {key.id} of user 1\n", "")
-    assert run(app, admin_group, "grant", "1", "--dry-run")[0] == 0
+    would_be = "user 1 of tenant 1 would be: admin (is: user)\n"
+    assert run(app, admin_group, "grant", "1", "--dry-run") == (0, would_be, "")
     assert api_keys.list_all_keys(alice.db) == before
     assert users.find_user(alice.db, app.extensions["billing"].users, 1).role == "user"
 
@@ -112,7 +147,7 @@ def test_the_first_admin_is_granted_on_the_command_line_and_revoked_there(make_a
     assert run(app, admin_group, "grant", "1") == (0, "user 1 of tenant 1 is now: admin\n", "")
     assert status() == 201
     code, out, _ = run(app, admin_group, "grant", "1", "--revoke", "--json")
-    assert (code, json.loads(out)) == (0, {"user_id": 1, "tenant_id": 1, "role": "user"})
+    assert (code, json.loads(out)) == (0, {"dry_run": False, "user_id": 1, "tenant_id": 1, "role": "user"})
     assert status() == 403
     assert run(app, admin_group, "grant", "999") == (1, "", "Error: Utilisateur introuvable.\n")
 

@@ -1,12 +1,10 @@
-"""`flask billing …`: what is run at a prompt or by cron. Data on stdout, refusals on stderr; exit 0, 1 or 2."""
+"""`flask billing migrate, status, doctor`: the database as a whole."""
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ from flask import current_app
 
 import billing_db
 from api_v1.blueprint import billing_bp
-from api_v1.cli_keys import admin, as_json, dry_run, in_one_sentence, keys
+from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
 from api_v1.runtime import Runtime, current_runtime, jwt_secret, settings_source
-from billing_db import Connection, DatabaseError, atomic
-from turf_saas import __version__, accounts, demo as demo_data, doctor, schema, status
+from billing_db import Connection, DatabaseError
+from turf_saas import __version__, doctor, schema, status
 from turf_saas.doctor import Finding
 from turf_saas.schema import MigrationReport
 from turf_saas.settings import Settings
-
-billing_bp.cli.help = "Metering, plans and invoices: what the owner does at a prompt."
-billing_bp.cli.short_help = "Metering, plans and invoices."
-billing_bp.cli.add_command(keys)
-billing_bp.cli.add_command(admin)
 
 
 @contextmanager
@@ -42,23 +35,6 @@ def _database_as_it_is(settings: Settings) -> Iterator[Connection]:
             yield db
         finally:
             db.close()
-
-
-class _RehearsalEnds(Exception):
-    """Takes back what a dry run did."""
-
-
-@contextmanager
-def _rehearsal(db: Connection, *, dry_run: bool) -> Iterator[None]:
-    """One transaction; a dry run does all of it, so that every refusal is met, and takes it back."""
-    with suppress(_RehearsalEnds), atomic(db):
-        yield
-        if dry_run:
-            raise _RehearsalEnds
-
-
-def _say(answer: Any, as_json: bool, lines: list[str]) -> None:
-    click.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 # -- migrate -----------------------------------------------------------------------------------------
@@ -77,7 +53,7 @@ def migrate(as_json: bool, dry_run: bool) -> None:
     else:
         db = billing_db.get_db(runtime.settings.database)
         report = schema.migrate(db, runtime.now(), runtime.settings)
-    _say({"dry_run": dry_run, **_migrated(report)}, as_json, report.sentences)
+    show({"dry_run": dry_run, **_migrated(report)}, as_json, report.sentences)
 
 
 def _migrated(report: MigrationReport) -> dict[str, Any]:
@@ -103,7 +79,7 @@ def show_status(as_json: bool) -> None:
     with _database_as_it_is(settings) as db:
         found = status.get_status(db, runtime.now(), settings)
     answer = {"version": __version__, "env": settings.env, "missing": missing, **asdict(found)}
-    _say(answer, as_json, list(_status_lines(answer)))
+    show(answer, as_json, _status_lines(answer))
 
 
 def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
@@ -120,28 +96,6 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
             yield f"           {rows:>9} {table}"
 
 
-# -- demo --------------------------------------------------------------------------------------------
-
-
-@billing_bp.cli.command("demo")
-@as_json
-@dry_run
-@in_one_sentence
-def demo(as_json: bool, dry_run: bool) -> None:
-    """Fill a database without users with demo data. Refused in production (BILLING_ENV)."""
-    runtime = current_runtime()
-    db = runtime.db()
-    there_already = demo_data.is_installed(db)
-    with _rehearsal(db, dry_run=dry_run):
-        made = demo_data.install(db, runtime.now(), runtime.settings, runtime.users)
-    emails = [person.email for person in demo_data.PEOPLE] if made else []
-    if made:
-        sentence = f"{'would make' if dry_run else 'made'} {', '.join(emails)}; the password is {demo_data.PASSWORD}"
-    else:
-        sentence = f"the {'demo data is there' if there_already else 'database has users'} already: nothing was done"
-    _say({"dry_run": dry_run, "made": emails}, as_json, [sentence])
-
-
 # -- doctor ------------------------------------------------------------------------------------------
 
 
@@ -156,7 +110,7 @@ def examine(as_json: bool) -> None:
     findings += _database_findings(runtime)
     sick = any(finding.level == "error" for finding in findings)
     answer = {"ok": not sick, "findings": [asdict(finding) for finding in findings]}
-    _say(answer, as_json, [f"{finding.level:<8}{finding.check:<13}{finding.message}" for finding in findings])
+    show(answer, as_json, [f"{finding.level:<8}{finding.check:<13}{finding.message}" for finding in findings])
     if sick:
         click.get_current_context().exit(1)
 
@@ -169,28 +123,3 @@ def _database_findings(runtime: Runtime) -> list[Finding]:
         return doctor.examine_database(billing_db.get_db(runtime.settings.database), runtime.settings)
     except DatabaseError as error:
         return [Finding("database", "error", str(error))]
-
-
-# -- admin create ------------------------------------------------------------------------------------
-
-
-@admin.command("create")
-@click.argument("email")
-@as_json
-@dry_run
-@in_one_sentence
-def create_admin(email: str, as_json: bool, dry_run: bool) -> None:
-    """Make a user EMAIL who is an admin: the first one, where billing keeps the users itself.
-
-    The password is asked for, or read as the first line of stdin.
-    """
-    runtime = current_runtime()
-    if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    db, now, users = runtime.db(), runtime.now(), runtime.users
-    with _rehearsal(db, dry_run=dry_run):
-        user_id = accounts.create_user(db, now, users, email=email, password=password, role="admin")
-    answer = {"dry_run": dry_run, "email": email, "role": "admin"} | ({} if dry_run else {"user_id": user_id})
-    _say(answer, as_json, [f"would make {email} an admin" if dry_run else f"user {user_id} is an admin: {email}"])

@@ -1,0 +1,48 @@
+"""What every command has: its options, how it refuses, how it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from api_v1.runtime import Runtime, current_runtime
+from billing_db import DatabaseError
+from turf_saas import accounts
+from turf_saas.errors import BillingError
+from turf_saas.messages import say
+from turf_saas.users import User
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer as one JSON document.")
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+def in_one_sentence(command: Command) -> Command:
+    """A refusal is one sentence on stderr and exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except BillingError as error:
+            raise click.ClickException(say(error.code, current_runtime().settings.locale, **error.params)) from None
+        except DatabaseError as error:
+            raise click.ClickException(str(error)) from None
+
+    return run  # type: ignore[return-value]
+
+
+def show(answer: Any, as_json: bool, lines: Iterable[str]) -> None:
+    """The answer on stdout: one JSON document for a program, the lines for a person."""
+    for line in [json.dumps(answer, ensure_ascii=False)] if as_json else lines:
+        click.echo(line)
+
+
+def get_user(runtime: Runtime, named: str) -> User:
+    """The user whom the command line names, by id or e-mail."""
+    return accounts.get_user_named(runtime.db(), runtime.users, named)
