@@ -145,9 +145,10 @@ def _connect_postgresql(url: str) -> Connection:
     except ImportError as error:
         raise DatabaseRefused("PostgreSQL needs psycopg: pip install 'psycopg[binary]'.") from error
     where: dict[str, Any] = {}
+    address = _POSTGRESQL.sub("postgresql://", url)
     try:
         # The URL's own words win. Keepalives notice a server that vanished without a goodbye.
-        where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(_POSTGRESQL.sub("postgresql://", url))}
+        where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(address)}
         # prepare_threshold: a prepared statement would outlive its pgbouncer transaction.
         db: Any = psycopg.connect(autocommit=True, row_factory=dict_row, prepare_threshold=None, **where)
     except psycopg.ProgrammingError:  # its text quotes the URL

@@ -69,9 +69,8 @@ def identity_from_jwt() -> tuple[Any, bool]:
             return _by_extension()
         return _by_secret()
     except (*JWT_REFUSALS, _NotAToken) as refusal:
-        logger.info(
-            "a JWT was refused: %s", refusal if isinstance(refusal, _NotAToken) else type(refusal).__name__
-        )  # the caller is not told why
+        why = refusal if isinstance(refusal, _NotAToken) else type(refusal).__name__
+        logger.info("a JWT was refused: %s", why)  # the caller is not told
         raise Unauthenticated("unauthenticated") from None
 
 
