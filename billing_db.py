@@ -22,7 +22,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 logger = logging.getLogger("turf_saas.billing_db")
 
@@ -31,6 +31,7 @@ Row = Any  # read by column name on both engines
 
 BUSY_SECONDS = 5.0
 OLDEST_SQLITE = (3, 35, 0)
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")  # also as SQLAlchemy writes it
 
 
 class DatabaseError(Exception):
@@ -63,9 +64,6 @@ class DatabaseRefused(DatabaseError):
 def connect(url: str) -> Connection:
     """A new connection that the caller closes. Inside the app use get_db."""
     return _connect_postgresql(url) if is_postgresql(url) else _connect_sqlite(sqlite_path(url))
-
-
-_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")  # also as SQLAlchemy writes it
 
 
 def is_postgresql(url: str) -> bool:
@@ -267,8 +265,12 @@ atexit.register(close_db)
 # -- asking ----------------------------------------------------------------------------------------
 
 
-def engine(db: Connection) -> str:
+def engine(db: Connection) -> Literal["sqlite", "postgresql"]:
     return "sqlite" if isinstance(db, sqlite3.Connection) else "postgresql"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def fetch_all(db: Connection, sql: str, /, **params: Any) -> list[Row]:

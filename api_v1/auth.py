@@ -14,7 +14,8 @@ from api_v1 import csrf, tokens
 from api_v1.runtime import Runtime, current_runtime
 from turf_saas import api_keys, users
 from turf_saas.errors import Forbidden, Unauthenticated
-from turf_saas.users import User, UserId
+from turf_saas.users import User
+from turf_saas.values import UserId
 
 # Schemes that a browser answers by itself once the user has logged in, like a cookie.
 _BROWSER_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})

@@ -9,7 +9,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from api_v1.runtime import jwt_secret
 from turf_saas.errors import Forbidden, Unavailable
-from turf_saas.users import UserId
+from turf_saas.values import UserId
 
 HEADER = "X-CSRF-Token"
 LIFETIME = 12 * 3600  # seconds: a working day

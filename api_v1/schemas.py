@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from turf_saas.values import Month
+from turf_saas.quotas import Level
+from turf_saas.values import MAX_USER_ID, Month, UserId, can_be_stored
 
 MAX_INT = 2**63 - 1
 Count = Annotated[int, Field(ge=0, le=MAX_INT, json_schema_extra={"format": "int64"})]
-UserId = int | str
-MAX_USER_ID = 255
-
-
-def can_be_stored(text: str) -> bool:
-    """PostgreSQL holds no NUL, and half of a surrogate pair is no UTF-8."""
-    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
 def _a_month(text: str) -> str:
@@ -108,7 +102,7 @@ class ConsumptionOfCalls(Output):
 
 
 class Alert(Output):
-    type: Literal["soft", "hard"]
+    type: Level
     metric: str
     message: str
     current: Count
@@ -121,7 +115,7 @@ class GaugeOut(Output):
     limit: Count | None = Field(description="null: unlimited")
     remaining: Count | None
     usage_pct: float | None = Field(description="Cut after one decimal")
-    level: Literal["soft", "hard"] | None
+    level: Level | None
 
 
 class Consumption(Output):

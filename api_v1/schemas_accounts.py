@@ -7,8 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from api_v1.schemas import Input, Output, Text, UserId, UserIdIn
+from api_v1.schemas import Input, Output, Text, UserIdIn
 from turf_saas import accounts, api_keys, passwords, tenants
+from turf_saas.users import Role
+from turf_saas.values import UserId
 
 
 def _an_email(text: str) -> str:
@@ -26,7 +28,6 @@ Email = Annotated[
 Password = Annotated[str, Field(min_length=passwords.MIN_LENGTH, max_length=passwords.MAX_LENGTH)]
 Name = Annotated[Text, Field(min_length=1, max_length=tenants.MAX_NAME)]
 Scope = Literal["billing.read", "billing.write", "usage:write"]
-Role = Literal["user", "admin"]
 
 
 class LoginIn(Input):

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api_v1.schemas import can_be_stored
 from turf_saas.errors import Fault, InvalidInput, Malformed
+from turf_saas.values import can_be_stored
 
 MAX_BODY = 1024 * 1024
 MAX_FAULTS = 5000  # so that an answer is never larger than the largest body

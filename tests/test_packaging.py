@@ -101,7 +101,6 @@ def test_what_is_packed_is_found_beside_the_code_and_not_by_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from turf_saas import schema
-    from turf_saas.settings import read_settings
 
     monkeypatch.chdir(tmp_path)
-    assert schema.migrations(read_settings({"TURF_SAAS_DB": "x.db"}), "sqlite")
+    assert schema.migrations("sqlite")

@@ -14,8 +14,8 @@ from turf_saas import passwords, tenants
 from turf_saas.errors import Conflict, Fault, InvalidInput, NotFound, TooMany, Unauthenticated
 from turf_saas.ids import insert_row
 from turf_saas.tenants import Tenant
-from turf_saas.users import User, UserId, UsersTable, find_user
-from turf_saas.values import instant_text, parse_instant
+from turf_saas.users import Role, User, UsersTable, find_user
+from turf_saas.values import UserId, instant_text, parse_instant
 
 MAX_EMAIL = 254
 MAX_LOCAL_PART = 64
@@ -37,7 +37,7 @@ def create_user(
     email: str,
     password: str,
     tenant_id: int = tenants.FIRST,
-    role: str = "user",
+    role: Role = "user",
     name: str | None = None,
 ) -> UserId:
     """The id of a new user, who can log in with e-mail and password. Conflict when the e-mail is taken."""
@@ -93,7 +93,7 @@ def _write_user(
     email: str,
     password_hash: str,
     tenant_id: int,
-    role: str,
+    role: Role,
     name: str | None,
 ) -> UserId:
     at = instant_text(now)

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from billing_db import Connection, DatabaseError, Row, atomic, execute, fetch_all, fetch_one, lock
 from turf_saas.errors import Conflict, InvalidInput, NotFound
-from turf_saas.users import User, UserId
-from turf_saas.values import instant_text
+from turf_saas.users import User
+from turf_saas.values import UserId, instant_text
 
 PREFIX = "bk_"
 SCOPES = ("billing.read", "billing.write", "usage:write")

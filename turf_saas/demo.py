@@ -10,8 +10,8 @@ from billing_db import Connection, atomic, execute, fetch_one, lock
 from turf_saas.accounts import create_user
 from turf_saas.errors import Conflict, Forbidden
 from turf_saas.settings import Settings
-from turf_saas.users import UserId, UsersTable
-from turf_saas.values import Month, instant_text, local_day
+from turf_saas.users import Role, UsersTable
+from turf_saas.values import Month, UserId, instant_text, local_day
 
 ENDPOINT = "/api/demo/races"
 PASSWORD = "demo-demo-demo"  # noqa: S105  not a secret: it is printed, and production refuses it
@@ -25,7 +25,7 @@ class DemoUser:
     name: str
     calls: tuple[int, ...]
     plan: str | None = None
-    role: str = "user"
+    role: Role = "user"
 
 
 DEMO = DemoUser("demo@example.com", "Alix Démo", (1_980, 2_240, 2_550), plan="premium")  # 85 % of 3 000: soft

@@ -115,14 +115,14 @@ def _sqlite(db: Connection, settings: Settings) -> Iterator[Finding]:
     said = [row["quick_check"] for row in fetch_all(db, f"PRAGMA quick_check({SHOWN})")]
     intact = said == ["ok"]
     yield Finding("integrity", "ok" if intact else "error", "The file is intact." if intact else " ".join(said))
-    yield _foreign_keys(db, settings)
+    yield _foreign_keys(db)
     yield _journal(db)
     yield _file_mode(settings)
 
 
-def _foreign_keys(db: Connection, settings: Settings) -> Finding:
+def _foreign_keys(db: Connection) -> Finding:
     """In our tables only: what is broken in the host's own is the host's affair."""
-    ours = {table for step in schema.migrations(settings, "sqlite") for table in step.tables}
+    ours = {table for step in schema.migrations("sqlite") for table in step.tables}
     rows = fetch_all(
         db,
         """SELECT "table", COUNT(*) AS rows FROM pragma_foreign_key_check() GROUP BY "table" ORDER BY "table" """,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_db import Connection, UniqueConflict, engine, fetch_one, lock
+from billing_db import Connection, UniqueConflict, engine, fetch_one, lock, quoted
 
 TRIES = 10
 
@@ -15,8 +15,8 @@ def insert_row(db: Connection, table: str, id_column: str, **values: Any) -> int
     for _ in range(TRIES):
         row = fetch_one(
             db,
-            f"""INSERT INTO {_quoted(table)} ({names}) VALUES ({params})
-                ON CONFLICT DO NOTHING RETURNING {_quoted(id_column)} AS id""",  # noqa: S608  names are our own
+            f"""INSERT INTO {quoted(table)} ({names}) VALUES ({params})
+                ON CONFLICT DO NOTHING RETURNING {quoted(id_column)} AS id""",  # noqa: S608  names are our own
             **values,
         )
         if row is not None:
@@ -32,12 +32,8 @@ def _step_over_taken_ids(db: Connection, table: str, id_column: str) -> None:
     fetch_one(
         db,
         f"""SELECT setval(sequence, GREATEST(nextval(sequence),
-                                             (SELECT MAX({_quoted(id_column)}) FROM {_quoted(table)})))
+                                             (SELECT MAX({quoted(id_column)}) FROM {quoted(table)})))
               FROM (SELECT CAST(pg_get_serial_sequence(:table, :id_column) AS regclass) AS sequence) AS the""",  # noqa: S608
-        table=_quoted(table),
+        table=quoted(table),
         id_column=id_column,
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

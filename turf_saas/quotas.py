@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from billing_db import Connection, fetch_all
 from turf_saas import plans, subscriptions
 from turf_saas.plans import Limit
 from turf_saas.settings import Settings
-from turf_saas.values import Month
+from turf_saas.values import Month, UserId
 
+Level = Literal["soft", "hard"]
 SOFT_PERCENT = 80
 
 
-def alert_level(used: int, limit: Limit) -> str | None:
+def alert_level(used: int, limit: Limit) -> Level | None:
     """`hard` from 100 %, `soft` from 80 %, compared as integers: 29 985 of 30 000 is soft."""
     if limit is None or used <= 0:
         return None
@@ -46,7 +48,7 @@ class Gauge:
         return None if self.limit is None else max(0, self.limit - self.used - self.reserved)
 
     @property
-    def level(self) -> str | None:
+    def level(self) -> Level | None:
         return alert_level(self.used, self.limit)
 
     @property
@@ -58,19 +60,19 @@ class Gauge:
 class Consumption:
     """A user's month: the plan that judges it and a gauge per metric, api_calls first."""
 
-    user_id: int | str
+    user_id: UserId
     plan: str
     month: Month
     gauges: tuple[Gauge, ...]
 
     @property
-    def worst_level(self) -> str | None:
+    def worst_level(self) -> Level | None:
         levels = {gauge.level for gauge in self.gauges}
         return "hard" if "hard" in levels else "soft" if "soft" in levels else None
 
 
 def get_consumption(
-    db: Connection, now: datetime, settings: Settings, user_id: int | str, month: Month | None = None
+    db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month | None = None
 ) -> Consumption:
     """The month's use against its limits; a past month is judged by the plan in force at its end."""
     current = Month.of(now, settings.timezone)
@@ -83,7 +85,7 @@ def get_consumption(
     return Consumption(user_id, plan, month, _gauges(db, user_id, month, plans.limits_of(settings, plan)))
 
 
-def _gauges(db: Connection, user_id: int | str, month: Month, limits: dict[str, Limit]) -> tuple[Gauge, ...]:
+def _gauges(db: Connection, user_id: UserId, month: Month, limits: dict[str, Limit]) -> tuple[Gauge, ...]:
     rows = fetch_all(
         db,
         """SELECT metric, used, reserved FROM usage_counters

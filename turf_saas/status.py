@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
-from billing_db import Connection, engine, fetch_all, fetch_one, is_postgresql, sqlite_path
+from billing_db import Connection, engine, fetch_one, is_postgresql, sqlite_path
 from turf_saas import schema
 from turf_saas.settings import Settings
-from turf_saas.users import UsersTable, get_users_table, list_columns
+from turf_saas.users import UsersTable, get_users_table
 from turf_saas.values import Month
 
 COUNTED = ("tenants", "saas_subscriptions", "consumption_log", "usage_aggregates", "invoices")
@@ -30,14 +30,14 @@ class Status:
 
 
 def get_status(db: Connection, now: datetime, settings: Settings) -> Status:
-    applied = list_applied(db)
+    applied = schema.list_applied(db)
     users = get_users_table(db) if applied else None
     return Status(
         engine=engine(db),
         database=shown_database(settings.database),
         month=str(Month.of(now, settings.timezone)),
         applied=applied,
-        pending=[name for name in _names(db, settings) if name not in applied],
+        pending=[str(step) for step in schema.migrations(engine(db)) if str(step) not in applied],
         users=users,
         counts=_counts(db, users) if users else None,
     )
@@ -46,18 +46,6 @@ def get_status(db: Connection, now: datetime, settings: Settings) -> Status:
 def is_missing(settings: Settings) -> bool:
     """Whether the SQLite file has still to be made."""
     return not is_postgresql(settings.database) and not sqlite_path(settings.database).exists()
-
-
-def list_applied(db: Connection) -> list[str]:
-    """The migrations that the database has, in order."""
-    if not list_columns(db, "billing_migrations"):
-        return []
-    rows = fetch_all(db, "SELECT number, name FROM billing_migrations ORDER BY number")
-    return [f"{row['number']:04d}_{row['name']}" for row in rows]
-
-
-def _names(db: Connection, settings: Settings) -> list[str]:
-    return [str(step) for step in schema.migrations(settings, engine(db))]
 
 
 def shown_database(url: str) -> str:

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from billing_db import Connection, atomic, execute
 from turf_saas.settings import Settings
-from turf_saas.users import UserId
-from turf_saas.values import instant_text, local_day
+from turf_saas.values import UserId, instant_text, local_day
 
 
 def count_call(db: Connection, now: datetime, settings: Settings, user_id: UserId, endpoint: str) -> None:

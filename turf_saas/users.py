@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
-from billing_db import Connection, RuleBroken, atomic, engine, execute, fetch_all, fetch_one
-from turf_saas.values import instant_text
+from billing_db import Connection, RuleBroken, atomic, execute, fetch_one, quoted
+from turf_saas.values import MAX_USER_ID, UserId, can_be_stored, instant_text
 
-UserId = int | str
-MAX_ID_LENGTH = 255
+Role = Literal["user", "admin"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,7 @@ class UsersTable:
                 return int(given) if int(given) < 2**63 else None
             return None
         text = str(given) if isinstance(given, (str, int)) and not isinstance(given, bool) else ""
-        if not 0 < len(text) <= MAX_ID_LENGTH or "\0" in text or any(0xD800 <= ord(c) < 0xE000 for c in text):
-            return None
-        return text
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        return text if 0 < len(text) <= MAX_USER_ID and can_be_stored(text) else None
 
 
 def get_users_table(db: Connection) -> UsersTable:
@@ -60,7 +54,7 @@ def get_users_table(db: Connection) -> UsersTable:
 class User:
     id: UserId
     tenant_id: int
-    role: str
+    role: Role
 
 
 def find_user(db: Connection, users: UsersTable, user_id: UserId) -> User | None:
@@ -90,7 +84,7 @@ def enter_user(db: Connection, now: datetime, users: UsersTable, user_id: UserId
         )
 
 
-def set_role(db: Connection, now: datetime, user_id: UserId, role: str) -> None:
+def set_role(db: Connection, now: datetime, user_id: UserId, role: Role) -> None:
     with atomic(db):
         execute(
             db,
@@ -101,55 +95,3 @@ def set_role(db: Connection, now: datetime, user_id: UserId, role: str) -> None:
             role=role,
             now=instant_text(now),
         )
-
-
-# -- reading a host's table ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    declared_type: str
-    not_null: bool
-    unique: bool
-
-
-def list_columns(db: Connection, table: str) -> list[Column]:
-    """A table's columns as they are declared, in order; none when there is no such table."""
-    return _columns_sqlite(db, table) if engine(db) == "sqlite" else _columns_postgresql(db, table)
-
-
-def _columns_sqlite(db: Connection, table: str) -> list[Column]:
-    unique = set()
-    for index in fetch_all(db, 'SELECT name FROM pragma_index_list(:t) WHERE "unique" AND NOT partial', t=table):
-        columns = fetch_all(db, "SELECT name FROM pragma_index_info(:i)", i=index["name"])
-        if len(columns) == 1:
-            unique.add(columns[0]["name"])
-    rows = fetch_all(db, 'SELECT name, type, "notnull", pk FROM pragma_table_info(:t)', t=table)
-    if sum(1 for row in rows if row["pk"]) == 1:
-        unique |= {row["name"] for row in rows if row["pk"]}
-    return [Column(row["name"], row["type"], bool(row["notnull"]), row["name"] in unique) for row in rows]
-
-
-def _columns_postgresql(db: Connection, table: str) -> list[Column]:
-    rows = fetch_all(
-        db,
-        """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
-                  EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique
-                             AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS is_unique
-             FROM pg_attribute a
-            WHERE a.attrelid = to_regclass(:t) AND a.attnum > 0 AND NOT a.attisdropped
-            ORDER BY a.attnum""",
-        t=quoted(table),
-    )
-    return [Column(row["name"], row["type"], row["not_null"], row["is_unique"]) for row in rows]
-
-
-def key_kind(declared_type: str) -> str | None:
-    """`integer` or `text`, or None for a type that cannot be a user's key."""
-    word = declared_type.lower()
-    if "int" in word:
-        return "integer"
-    if any(name in word for name in ("char", "text", "uuid", "clob")):
-        return "text"
-    return None

@@ -1,4 +1,4 @@
-"""Small shared words: instants, days and months."""
+"""Small shared words: ids, texts, instants, days and months."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
+UserId = int | str
+MAX_USER_ID = 255  # letters, where it is a text
+
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
+
+
+def can_be_stored(text: str) -> bool:
+    """PostgreSQL holds no NUL, and half of a surrogate pair is no UTF-8."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
 def instant_text(instant: datetime) -> str:

@@ -49,7 +49,7 @@ def grant(user: str, revoke: bool, as_json: bool, dry_run: bool) -> None:
     """Make USER (an id or an e-mail) an admin of his tenant. It holds from his next request on."""
     runtime = current_runtime()
     found = get_user(runtime, user)
-    role = "user" if revoke else "admin"
+    role: users.Role = "user" if revoke else "admin"
     with rehearsal(runtime.db(), dry_run=dry_run):
         users.set_role(runtime.db(), runtime.now(), found.id, role)
     becomes = f"would be: {role} (is: {found.role})" if dry_run else f"is now: {role}"

@@ -49,7 +49,7 @@ def migrate(as_json: bool, dry_run: bool) -> None:
     runtime = current_runtime()
     if dry_run:
         with _database_as_it_is(runtime.settings) as db:
-            report = schema.plan(db, runtime.settings)
+            report = schema.rehearse(db, runtime.settings)
     else:
         db = billing_db.get_db(runtime.settings.database)
         report = schema.migrate(db, runtime.now(), runtime.settings)

@@ -12,7 +12,8 @@ from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from turf_saas import accounts, demo, tenants
 from turf_saas.errors import Forbidden, NotFound
-from turf_saas.users import UserId
+from turf_saas.users import Role
+from turf_saas.values import UserId
 
 
 @route("GET", "/csrf-token", summary="The token that a page sends with unsafe requests", returns=shapes.CsrfToken)
@@ -46,7 +47,7 @@ def log_in(body: shapes.LoginIn) -> Any:
         expires_in=expires_in,
         user_id=user.id,
         tenant_id=user.tenant_id,
-        role=user.role,  # type: ignore[arg-type]
+        role=user.role,
     )
 
 
@@ -118,7 +119,7 @@ def create_tenant_user(caller: Caller, tenant_id: int, body: shapes.TenantUserIn
     return _created(tenant_id, body.role, body)
 
 
-def _created(tenant_id: int, role: shapes.Role, body: shapes.UserIn) -> shapes.UserOut:
+def _created(tenant_id: int, role: Role, body: shapes.UserIn) -> shapes.UserOut:
     runtime = current_runtime()
     user_id: UserId = accounts.create_user(
         runtime.db(),

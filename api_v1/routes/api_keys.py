@@ -13,7 +13,8 @@ from api_v1.runtime import current_runtime
 from turf_saas import api_keys, users
 from turf_saas.api_keys import ApiKey
 from turf_saas.errors import Forbidden, NotFound
-from turf_saas.users import User, UserId
+from turf_saas.users import User
+from turf_saas.values import UserId
 
 
 @route(

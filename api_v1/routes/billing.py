@@ -14,7 +14,7 @@ from api_v1.runtime import current_runtime
 from turf_saas import quotas
 from turf_saas.messages import MESSAGES, say
 from turf_saas.plans import CATALOGUE, limits_of
-from turf_saas.quotas import Consumption, Gauge
+from turf_saas.quotas import Consumption, Gauge, Level
 from turf_saas.settings import read_settings
 from turf_saas.values import Month
 
@@ -45,7 +45,7 @@ def consumption(caller: Caller, query: schemas.ConsumptionQuery) -> Any:
     return _shown(found), alert_header(found.worst_level)
 
 
-def alert_header(level: str | None) -> dict[str, str]:
+def alert_header(level: Level | None) -> dict[str, str]:
     return {"X-Billing-Alert": ALERT_HEADERS[level]} if level else {}
 
 

@@ -294,7 +294,7 @@ def test_a_database_stays_with_the_users_it_was_installed_for(empty: Connection,
     script(empty, "CREATE TABLE staff (id INTEGER PRIMARY KEY);")
     adopt(empty)
     other = read_settings({"TURF_SAAS_DB": "unused", **settings})
-    for ask in (schema.is_current, schema.plan, lambda db, given: schema.migrate(db, NOW, given)):
+    for ask in (schema.is_current, schema.rehearse, lambda db, given: schema.migrate(db, NOW, given)):
         with pytest.raises(
             DatabaseRefused, match=r"was installed for users\.id: set them back, or use another database"
         ):
@@ -381,7 +381,7 @@ def test_the_plan_says_what_migrating_does_and_does_nothing(make: Make) -> None:
     insert(db, "saas_subscriptions", {"user_id": 1, "plan": "pro", "status": "active"})
     before = everything(db)
     settings = read_settings({"TURF_SAAS_DB": "unused"})
-    planned = schema.plan(db, settings)
+    planned = schema.rehearse(db, settings)
     assert everything(db) == before
     done = schema.migrate(db, NOW, settings)
     assert planned == done
@@ -397,12 +397,12 @@ def test_the_plan_says_what_migrating_does_and_does_nothing(make: Make) -> None:
         "saas_subscriptions: 2 rows, 2 kept, changed: the user has a newer subscription: canceled: 1.",
         "billing_events: 0 rows, 0 kept.",
     ]
-    assert schema.plan(db, settings).sentences == ["The database is up to date."]
+    assert schema.rehearse(db, settings).sentences == ["The database is up to date."]
 
 
 def test_the_plan_of_an_empty_database_leaves_it_empty(empty: Connection) -> None:
     settings = read_settings({"TURF_SAAS_DB": "unused"})
-    assert schema.plan(empty, settings).sentences == [
+    assert schema.rehearse(empty, settings).sentences == [
         "Migrations: 0001_foundation.",
         "Users: a small table of billing's own, users.id, integer keys.",
     ]

@@ -14,7 +14,7 @@ from billing_db import Connection, DatabaseError, RuleBroken, UniqueConflict, at
 from tests.cast import Cast, Person
 from tests.domain.reference_database import insert, invoice, log, rows
 from turf_saas import records
-from turf_saas.users import list_columns
+from turf_saas.schema.host import list_columns
 
 MAX = 2**53
 

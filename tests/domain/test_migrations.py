@@ -17,7 +17,7 @@ import billing_db
 from billing_db import Connection, DatabaseRefused, DatabaseUnavailable, atomic, execute, run_script
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import everything, insert, invoice, log, rows
-from turf_saas import schema
+from turf_saas import schema, status
 from turf_saas.schema import runner
 from turf_saas.schema.runner import Migration
 from turf_saas.settings import Settings, read_settings
@@ -100,7 +100,7 @@ def test_a_second_run_does_nothing_while_another_holds_every_lock(
         if engine == "postgresql":
             execute(other, "LOCK TABLE billing_migrations, users IN EXCLUSIVE MODE")
         assert schema.migrate(db, NOW, settings).applied == []
-        assert schema.plan(db, settings).applied == []
+        assert schema.rehearse(db, settings).applied == []
         assert schema.is_current(db, settings)
     assert everything(db) == before
 
@@ -108,7 +108,7 @@ def test_a_second_run_does_nothing_while_another_holds_every_lock(
 def test_the_record_says_what_was_applied_and_when(empty: Connection, settings: Settings) -> None:
     schema.migrate(empty, NOW, settings)
     recorded = rows(empty, "SELECT number, name, sha256, applied_at FROM billing_migrations")
-    [step] = schema.migrations(settings, schema.engine(empty))
+    [step] = schema.migrations(schema.engine(empty))
     assert recorded == [(1, "foundation", step.sha256, "2026-06-01T08:00:00Z")]
 
 
@@ -143,7 +143,7 @@ def test_the_references_command_says_what_it_did(
 def test_an_edited_migration_is_refused(db: Connection, settings: Settings) -> None:
     with atomic(db):
         execute(db, "UPDATE billing_migrations SET sha256 = 'another'")
-    for ask in (schema.is_current, schema.plan, lambda db, given: schema.migrate(db, NOW, given)):
+    for ask in (schema.is_current, schema.rehearse, lambda db, given: schema.migrate(db, NOW, given)):
         with pytest.raises(DatabaseRefused, match="0001_foundation was edited after it had been applied"):
             ask(db, settings)
 
@@ -151,9 +151,20 @@ def test_an_edited_migration_is_refused(db: Connection, settings: Settings) -> N
 def test_a_newer_database_is_refused(db: Connection, settings: Settings) -> None:
     with atomic(db):
         execute(db, "INSERT INTO billing_migrations VALUES (9999, 'from_tomorrow', 'x', 'then')")
-    for ask in (schema.is_current, schema.plan, lambda db, given: schema.migrate(db, NOW, given)):
+    for ask in (schema.is_current, schema.rehearse, lambda db, given: schema.migrate(db, NOW, given)):
         with pytest.raises(DatabaseRefused, match="newer than this program: it has migration 9999"):
             ask(db, settings)
+
+
+def test_another_programs_record_of_migrations_is_refused_and_left_alone(empty: Connection, settings: Settings) -> None:
+    with atomic(empty):
+        execute(empty, "CREATE TABLE billing_migrations (number INTEGER, done TEXT)")
+    before = everything(empty)
+    asks = (schema.is_current, schema.rehearse, lambda db, given: schema.migrate(db, NOW, given))
+    for ask in (*asks, lambda db, given: status.get_status(db, NOW, given)):
+        with pytest.raises(DatabaseRefused, match="a table billing_migrations that is not ours"):
+            ask(empty, settings)
+    assert everything(empty) == before
 
 
 class Mishap(Exception):
@@ -161,13 +172,15 @@ class Mishap(Exception):
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty: Connection, settings: Settings) -> None:
-    def fail(db: Connection) -> None:
-        run_script(db, "CREATE TABLE half (id INTEGER);\nINSERT INTO half VALUES (1);\n")
-        raise Mishap
+    def apply(db: Connection, step: Migration) -> None:
+        run_script(db, step.sql)
+        if step.name == "broken":
+            raise Mishap
 
-    steps = [*schema.migrations(settings, schema.engine(empty)), Migration(2, "broken", b"x", fail)]
+    whole = Migration(1, "whole", "CREATE TABLE whole (id INTEGER);\n")
+    broken = Migration(2, "broken", "CREATE TABLE half (id INTEGER);\nINSERT INTO half VALUES (1);\n")
     with pytest.raises(Mishap):
-        runner.migrate(empty, "now", steps)
+        runner.migrate(empty, "now", [whole, broken], apply)
     assert everything(empty) == {"objects": []}
     assert schema.migrate(empty, NOW, settings).applied == ["0001_foundation"]
 
@@ -175,18 +188,15 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Connection, setting
 def test_a_later_migration_is_applied_alone_and_may_not_break_a_reference(
     db: Connection, settings: Settings, engine: str
 ) -> None:
-    done = schema.migrations(settings, engine)
+    done = schema.migrations(engine)
 
-    def make(db: Connection) -> None:
-        run_script(db, "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
+    def apply(db: Connection, step: Migration) -> None:
+        run_script(db, step.sql)
 
-    def orphan(db: Connection) -> None:
-        run_script(db, "INSERT INTO pets VALUES (99);\n")
-
-    second = Migration(2, "pets", b"a", make, ("pets",))
-    assert runner.migrate(db, "now", [*done, second]) == ["0002_pets"]
+    second = Migration(2, "pets", "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
+    assert runner.migrate(db, "now", [*done, second], apply) == ["0002_pets"]
     with pytest.raises(billing_db.DatabaseError, match="pets"):
-        runner.migrate(db, "now", [*done, second, Migration(3, "orphan", b"b", orphan)])
+        runner.migrate(db, "now", [*done, second, Migration(3, "orphan", "INSERT INTO pets VALUES (99);\n")], apply)
     assert rows(db, "SELECT * FROM pets") == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from billing_db import Connection, engine, fetch_all
-from turf_saas.users import list_columns
+from turf_saas.schema.host import list_columns
 
 _LISTS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'",

@@ -14,7 +14,7 @@ import billing_db
 from api_v1 import billing_bp
 from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import SECRET, token_for
-from turf_saas.users import list_columns
+from turf_saas.schema.host import list_columns
 
 CONSUMPTION = "/api/v1/billing/consumption"
 KEY = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from billing_db import Connection, DatabaseRefused, RuleBroken, UniqueConflict, engine, execute, run_script
 from turf_saas.schema import adoption, runner
 from turf_saas.schema.adopted_rows import Seen
-from turf_saas.schema.host import name_space
+from turf_saas.schema.host import key_kind, list_columns, name_space
 from turf_saas.schema.preflight import ReferenceTable, check
-from turf_saas.schema.render import OWN_USERS, PER_ENGINE, created_by, rendered
+from turf_saas.schema.render import OWN_USERS, PER_ENGINE, rendered
 from turf_saas.schema.report import AdoptedTable, MigrationReport
 from turf_saas.schema.runner import Migration
 from turf_saas.settings import Settings
-from turf_saas.users import UsersTable, get_users_table, key_kind, list_columns
+from turf_saas.users import UsersTable, get_users_table
 from turf_saas.values import instant_text
 
-__all__ = ["AdoptedTable", "MigrationReport", "is_current", "migrate", "migrations", "plan"]
+__all__ = ["AdoptedTable", "MigrationReport", "is_current", "list_applied", "migrate", "migrations", "rehearse"]
 
 FOLDER = Path(__file__).parent
 DEFAULT_USERS_TABLE = "users"
@@ -29,54 +30,42 @@ def migrate(db: Connection, now: datetime, settings: Settings) -> MigrationRepor
     return _run(db, now, settings, rehearse=False)
 
 
-def plan(db: Connection, settings: Settings) -> MigrationReport:
+def rehearse(db: Connection, settings: Settings) -> MigrationReport:
     """What migrate would do. It does all of it and takes it back, so the counts are the true ones."""
     return _run(db, datetime.min.replace(tzinfo=UTC), settings, rehearse=True)
 
 
 def is_current(db: Connection, settings: Settings) -> bool:
     """Whether nothing is pending. A database that was installed for other users is refused."""
-    if runner.pending(db, migrations(settings, engine(db))):
+    if runner.pending(db, migrations(engine(db))):
         return False
     _check_users(db, settings)
     return True
 
 
-def migrations(settings: Settings, engine_name: str) -> list[Migration]:
+def list_applied(db: Connection) -> list[str]:
+    """The migrations that the database has, in order."""
+    return [runner.titled(row["number"], row["name"]) for row in runner.list_applied(db)]
+
+
+def migrations(engine_name: str) -> list[Migration]:
     """All migrations, in order. A number is one common file and, where needed, one for this engine."""
-    return [file.migration(_Run(settings, "")) for file in _files(engine_name)]
-
-
-class _File:
-    """One numbered migration as it stands in the folder."""
-
-    def __init__(self, common: Path, engine_name: str) -> None:
-        number, self.name = common.stem.split("_", 1)
-        self.number = int(number)
-        own = sorted(FOLDER.glob(f"{number}_*.{engine_name}.sql"))
-        self.common = common.read_text(encoding="utf-8")
-        self.engines = "".join(path.read_text(encoding="utf-8") for path in own)
-
-    @property
-    def creates(self) -> list[tuple[str, str]]:
-        return created_by(self.common) + created_by(self.engines)
-
-    def migration(self, run: _Run) -> Migration:
-        tables = tuple(name for kind, name in self.creates if kind == "table")
-        source = (self.common + self.engines).encode()
-        return Migration(self.number, self.name, source, lambda db: run.apply(db, self), tables)
-
-
-def _files(engine_name: str) -> list[_File]:
     commons = sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    return [_File(path, engine_name) for path in commons if path.name.count(".") == 1]
+    return [_read(path, engine_name) for path in commons if path.name.count(".") == 1]
+
+
+def _read(common: Path, engine_name: str) -> Migration:
+    number, name = common.stem.split("_", 1)
+    own = sorted(FOLDER.glob(f"{number}_*.{engine_name}.sql"))
+    engines = "".join(path.read_text(encoding="utf-8") for path in own)
+    return Migration(int(number), name, common.read_text(encoding="utf-8"), engines)
 
 
 def _run(db: Connection, now: datetime, settings: Settings, *, rehearse: bool) -> MigrationReport:
-    run = _Run(settings, instant_text(now))
-    steps = [file.migration(run) for file in _files(engine(db))]
+    steps = migrations(engine(db))
+    run = _Run(settings, instant_text(now), steps)
     try:
-        applied = runner.migrate(db, run.now, steps, preflight=run.preflight, rehearse=rehearse)
+        applied = runner.migrate(db, run.now, steps, run.apply, preflight=run.preflight, rehearse=rehearse)
     except (RuleBroken, UniqueConflict) as error:
         raise DatabaseRefused(f"The rows of this database cannot be adopted: {error}. Nothing was changed.") from error
     if not applied or not rehearse:
@@ -90,47 +79,46 @@ def _run(db: Connection, now: datetime, settings: Settings, *, rehearse: bool) -
 class _Run:
     """One run over the pending migrations: what the preflight found, and the report that grows."""
 
-    def __init__(self, settings: Settings, now: str) -> None:
+    def __init__(self, settings: Settings, now: str, steps: Sequence[Migration]) -> None:
         self.settings = settings
         self.now = now
+        self.steps = steps
         self.report = MigrationReport()
         self.adopted: list[ReferenceTable] = []
         self.created: set[tuple[str, str]] = set()
 
     def preflight(self, db: Connection, todo: list[Migration]) -> None:
         """Refuse what cannot be done, before the first change."""
-        numbers = {migration.number for migration in todo}
-        files = _files(engine(db))
-        old = {made for file in files if file.number not in numbers for made in file.creates}
-        new = [made for file in files if file.number in numbers for made in file.creates if made not in old]
-        if 1 in numbers:
+        old = {made for step in self.steps if step not in todo for made in step.creates}
+        new = [made for step in todo for made in step.creates if made not in old]
+        if todo and todo[0].number == 1:
             users, _ = find_users(db, self.settings)
             if users.ours:
                 new.append(("table", users.table))
         self.created = {(name_space(kind), name) for kind, name in new}
         self.adopted = check(db, new)
 
-    def apply(self, db: Connection, file: _File) -> None:
-        if file.number == 1:
-            self._install(db, file)
+    def apply(self, db: Connection, step: Migration) -> None:
+        if step.number == 1:
+            self._install(db, step)
             return
         users = get_users_table(db)
         declared = next(column.declared_type for column in list_columns(db, users.table) if column.name == users.id)
-        run_script(db, rendered(file.common + file.engines, engine(db), users, declared))
+        run_script(db, rendered(step.sql, engine(db), users, declared))
 
-    def _install(self, db: Connection, file: _File) -> None:
+    def _install(self, db: Connection, step: Migration) -> None:
         """The first migration: find the host's users, make what is ours beside them, take over what is there."""
         users, declared = find_users(db, self.settings)
         olds = adoption.set_aside(db, self.adopted)
         own_users = OWN_USERS if users.ours else ""
-        run_script(db, rendered(own_users + file.common, engine(db), users, declared))
+        run_script(db, rendered(own_users + step.common, engine(db), users, declared))
         _record_users(db, users)
         adoption.prepare(db, self.now, olds, users, declared)
         by_name = {old.name: old for old in olds}
         seen = Seen(self.settings.timezone, self.now)
         if "consumption_log" in by_name:
             adoption.copy_log(db, self.now, by_name["consumption_log"], seen)
-        run_script(db, rendered(file.engines, engine(db), users, declared))
+        run_script(db, rendered(step.engines, engine(db), users, declared))
         for name in ("invoices", "transactions", "saas_subscriptions", "billing_events"):
             if name in by_name:
                 adoption.copy_rows(db, self.now, by_name[name], seen)

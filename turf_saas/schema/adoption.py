@@ -12,13 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing_db import Connection, DatabaseRefused, engine, execute, fetch_all, fetch_one
+from billing_db import Connection, DatabaseRefused, engine, execute, fetch_all, fetch_one, quoted
 from turf_saas.schema.adopted_rows import CLEAN, Rejected, Row, Seen, adopted_day, series_of, subscription_order
-from turf_saas.schema.host import Attached, find_highest_number, folded, list_attached, list_host_columns, name_space
+from turf_saas.schema.host import (
+    Attached,
+    find_highest_number,
+    folded,
+    key_kind,
+    list_attached,
+    list_columns,
+    name_space,
+)
 from turf_saas.schema.preflight import ASIDE, ReferenceTable, way_out
 from turf_saas.schema.render import PER_ENGINE
 from turf_saas.schema.report import AdoptedTable
-from turf_saas.users import UsersTable, key_kind, quoted
+from turf_saas.users import UsersTable
 
 # Indexes of the reference that one of ours serves as well.
 REDUNDANT = ("idx_invoices_user", "idx_transactions_user", "idx_consumption_user", "idx_saas_subs_stripe")
@@ -57,7 +65,7 @@ def set_aside(db: Connection, references: Sequence[ReferenceTable]) -> list[OldT
 def _set_aside(db: Connection, reference: ReferenceTable, attached: list[Attached]) -> OldTable:
     ours = {*reference.needed, *reference.known}
     columns, extras, parts = [], [], []
-    for column in list_host_columns(db, reference.name):
+    for column in list_columns(db, reference.name):
         name = folded(db, column.name)
         if name in ours:
             parts.append(f"{_as_text(db, column.name, column.declared_type)} AS {quoted(name)}")

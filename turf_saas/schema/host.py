@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from billing_db import Connection, engine, fetch_all, fetch_one
-from turf_saas.users import quoted
+from billing_db import Connection, engine, fetch_all, fetch_one, quoted
 
 _OURS = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
 
 
 @dataclass(frozen=True)
-class HostColumn:
+class Column:
     name: str
     declared_type: str
+    unique: bool
     default: str | None
     computed: bool  # from other columns of its row
 
@@ -55,26 +55,48 @@ def name_space(kind: str) -> str:
     return kind if kind in ("trigger", "function") else "table"
 
 
-def list_host_columns(db: Connection, table: str) -> list[HostColumn]:
-    if engine(db) == "sqlite":
-        rows = fetch_all(
-            db,
-            'SELECT name, type, dflt_value AS "default", hidden > 0 AS computed FROM pragma_table_xinfo(:t)',
-            t=table,
-        )
-    else:
-        rows = fetch_all(
-            db,
-            f"""SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-                       pg_get_expr(d.adbin, d.adrelid) AS "default",
-                       a.attgenerated <> '' AS computed
-                  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-                  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-                 WHERE c.relname = :t AND c.relnamespace = {_OURS} AND a.attnum > 0 AND NOT a.attisdropped
-                 ORDER BY a.attnum""",  # noqa: S608
-            t=table,
-        )
-    return [HostColumn(row["name"], row["type"], row["default"], bool(row["computed"])) for row in rows]
+def list_columns(db: Connection, table: str) -> list[Column]:
+    """A table's columns as they are declared, in order; none when there is no such table."""
+    return _columns_sqlite(db, table) if engine(db) == "sqlite" else _columns_postgresql(db, table)
+
+
+def _columns_sqlite(db: Connection, table: str) -> list[Column]:
+    unique = set()
+    for index in fetch_all(db, 'SELECT name FROM pragma_index_list(:t) WHERE "unique" AND NOT partial', t=table):
+        columns = fetch_all(db, "SELECT name FROM pragma_index_info(:i)", i=index["name"])
+        if len(columns) == 1:
+            unique.add(columns[0]["name"])
+    rows = fetch_all(db, "SELECT name, type, pk, dflt_value, hidden FROM pragma_table_xinfo(:t)", t=table)
+    if sum(1 for row in rows if row["pk"]) == 1:
+        unique |= {row["name"] for row in rows if row["pk"]}
+    return [
+        Column(row["name"], row["type"], row["name"] in unique, row["dflt_value"], row["hidden"] > 0) for row in rows
+    ]
+
+
+def _columns_postgresql(db: Connection, table: str) -> list[Column]:
+    rows = fetch_all(
+        db,
+        """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+                  EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique
+                             AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS is_unique,
+                  pg_get_expr(d.adbin, d.adrelid) AS "default", a.attgenerated <> '' AS computed
+             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            WHERE a.attrelid = to_regclass(:t) AND a.attnum > 0 AND NOT a.attisdropped
+            ORDER BY a.attnum""",
+        t=quoted(table),
+    )
+    return [Column(row["name"], row["type"], row["is_unique"], row["default"], row["computed"]) for row in rows]
+
+
+def key_kind(declared_type: str) -> str | None:
+    """`integer` or `text`, or None for a type that cannot be a user's key."""
+    word = declared_type.lower()
+    if "int" in word:
+        return "integer"
+    if any(name in word for name in ("char", "text", "uuid", "clob")):
+        return "text"
+    return None
 
 
 def list_attached(db: Connection, table: str, adopted: Sequence[str]) -> list[Attached]:

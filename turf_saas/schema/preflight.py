@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from billing_db import Connection, DatabaseRefused, engine
-from turf_saas.schema.host import folded, list_attached, list_host_columns, list_objects, name_space
-from turf_saas.users import key_kind
+from turf_saas.schema.host import folded, key_kind, list_attached, list_columns, list_objects, name_space
 
 ASIDE = "billing_old_"
 
@@ -119,7 +118,7 @@ def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     """Why a table of this name is not the reference's, or None."""
     if kind != "table":
         return _a(kind)
-    columns = list_host_columns(db, reference.name)
+    columns = list_columns(db, reference.name)
     types = {folded(db, column.name): column.declared_type for column in columns}
     missing = [name for name in reference.needed if name not in types]
     if missing:

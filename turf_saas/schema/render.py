@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from turf_saas.users import UsersTable, quoted
+from billing_db import quoted
+from turf_saas.users import UsersTable
 
 PER_ENGINE = {
     "sqlite": {

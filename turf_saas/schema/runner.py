@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from billing_db import Connection, DatabaseRefused, atomic, engine, execute, fetch_all, in_transaction, lock
+from billing_db import Connection, DatabaseRefused, Row, engine, execute, fetch_all, in_transaction, lock
+from turf_saas.rehearsal import rehearsal
+from turf_saas.schema.host import list_columns
+from turf_saas.schema.render import created_by
 
 RECORD = """
 CREATE TABLE IF NOT EXISTS billing_migrations (
@@ -18,58 +21,70 @@ CREATE TABLE IF NOT EXISTS billing_migrations (
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered step: what it is called, the bytes that it came from, which tables it makes, how it is applied."""
+    """One numbered step, as its files tell it: what both engines share, and what only this engine is told."""
 
     number: int
     name: str
-    source: bytes
-    apply: Callable[[Connection], None]
-    tables: tuple[str, ...] = ()
+    common: str
+    engines: str = ""
+
+    @property
+    def sql(self) -> str:
+        return self.common + self.engines
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.source).hexdigest()
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def creates(self) -> list[tuple[str, str]]:
+        return created_by(self.common) + created_by(self.engines)
+
+    @property
+    def tables(self) -> list[str]:
+        return [name for kind, name in self.creates if kind == "table"]
 
     def __str__(self) -> str:
-        return f"{self.number:04d}_{self.name}"
+        return titled(self.number, self.name)
 
 
-class _RehearsalEnds(Exception):
-    """Undoes a rehearsal."""
+def titled(number: int, name: str) -> str:
+    return f"{number:04d}_{name}"
+
+
+def list_applied(db: Connection) -> list[Row]:
+    """Number, name and sha256 of what the database has, in order."""
+    columns = {column.name for column in list_columns(db, "billing_migrations")}
+    if not columns:
+        return []
+    if not {"number", "name", "sha256"} <= columns:
+        raise DatabaseRefused(
+            "This database has a table billing_migrations that is not ours; "
+            "give billing a file or database of its own: TURF_SAAS_DB=…"
+        )
+    return fetch_all(db, "SELECT number, name, sha256 FROM billing_migrations ORDER BY number")
 
 
 def pending(db: Connection, migrations: Sequence[Migration]) -> list[Migration]:
     """What migrate would apply. An edited or unknown old migration is refused."""
-    try:
-        rows = fetch_all(db, "SELECT number, name, sha256 FROM billing_migrations")
-    except Exception as error:
-        if _says(error, "no such table", "42P01"):
-            return list(migrations)
-        if _says(error, "no such column", "42703"):
-            raise DatabaseRefused(
-                "This database has a table billing_migrations that is not ours; "
-                "give billing a file or database of its own: TURF_SAAS_DB=…"
-            ) from None
-        raise
+    rows = list_applied(db)
     known = {migration.number: migration for migration in migrations}
     for row in rows:
         migration = known.get(row["number"])
         if migration is None:
             raise DatabaseRefused(f"The database is newer than this program: it has migration {row['number']:04d}.")
         if migration.sha256 != row["sha256"]:
-            raise DatabaseRefused(f"Migration {row['number']:04d}_{row['name']} was edited after it had been applied.")
+            title = titled(row["number"], row["name"])
+            raise DatabaseRefused(f"Migration {title} was edited after it had been applied.")
     done = {row["number"] for row in rows}
     return [migration for migration in migrations if migration.number not in done]
-
-
-def _says(error: Exception, sqlite_words: str, postgresql_state: str) -> bool:
-    return sqlite_words in str(error) or getattr(error, "sqlstate", None) == postgresql_state
 
 
 def migrate(
     db: Connection,
     now: str,
     migrations: Sequence[Migration],
+    apply: Callable[[Connection, Migration], None],
     *,
     preflight: Callable[[Connection, list[Migration]], None] | None = None,
     rehearse: bool = False,
@@ -82,26 +97,17 @@ def migrate(
         raise RuntimeError("a migration is its own transaction")
     if not pending(db, migrations):
         return []
-    todo: list[Migration] = []
-    with suppress(_RehearsalEnds), _foreign_keys_off(db), atomic(db):
+    with _foreign_keys_off(db), rehearsal(db, dry_run=rehearse):
         lock(db, "billing_migrations")
-        todo = pending(db, migrations) if engine(db) == "sqlite" else _pending_in_lock(db, migrations)
+        todo = pending(db, migrations)
         if preflight is not None:
             preflight(db, todo)
         execute(db, RECORD)
         for migration in todo:
-            migration.apply(db)
+            apply(db, migration)
             _record(db, now, migration)
         _check_foreign_keys(db, migrations)
-        if rehearse:
-            raise _RehearsalEnds
     return [str(migration) for migration in todo]
-
-
-def _pending_in_lock(db: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """On PostgreSQL a statement that fails ends the transaction, so the record is made before it is asked."""
-    execute(db, RECORD)
-    return pending(db, migrations)
 
 
 def _record(db: Connection, now: str, migration: Migration) -> None:
