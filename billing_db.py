@@ -275,10 +275,13 @@ def quoted(name: str) -> str:
 
 def fetch_all(db: Connection, sql: str, /, **params: Any) -> list[Row]:
     """The rows, all of them: a statement with RETURNING is finished only then."""
+    cursor = None
     try:
         cursor = _cursor(db, sql, params)
         return cursor.fetchall() if cursor.description else []
     except Exception as error:
+        if cursor is not None:
+            cursor.close()  # a text that is not UTF-8: the statement would go on reading an old state
         _fail(error)
 
 
@@ -362,7 +365,7 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
         elif isinstance(db, sqlite3.Connection):
             self._begin_sqlite(db)
         else:  # each time: behind pgbouncer the next transaction may be on another server connection
-            begin = f"BEGIN; SET LOCAL lock_timeout = {_patience() if self._wait else 1}"
+            begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {_patience() if self._wait else 1}"
             _run(db, begin if self._durable else f"{begin}; SET LOCAL synchronous_commit = off")
 
     def _begin_sqlite(self, db: sqlite3.Connection) -> None:

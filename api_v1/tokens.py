@@ -89,7 +89,8 @@ def _by_extension() -> tuple[Any, bool]:
         if token:
             proof = _double_submitted()
             checked = _decoded(token, None)
-            if proof is not None and not hmac.compare_digest(str(checked.claims.get("csrf")).encode(), proof.encode()):
+            bound = str(checked.claims.get("csrf", ""))
+            if proof is not None and not hmac.compare_digest(bound.encode(), proof.encode()):
                 raise Forbidden("cross_site_request")
             return _ask_host(checked), proof is None
     return None, False

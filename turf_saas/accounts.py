@@ -67,7 +67,7 @@ def open_tenant(
 
 def clean_email(given: str) -> str | None:
     """The e-mail as it is stored and compared, in small letters, or None when it cannot be one."""
-    text = unicodedata.normalize("NFC", given).lower()
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", given).lower())
     if len(text) > MAX_EMAIL or not text.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*", text):
         return None
     return text if text.index("@") <= MAX_LOCAL_PART else None

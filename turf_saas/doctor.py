@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from billing_db import Connection, DatabaseRefused, engine, fetch_all, sqlite_path
-from turf_saas import schema
+from turf_saas import demo, schema
 from turf_saas.plans import CATALOGUE, METRICS
 from turf_saas.settings import (
     LIMIT_PREFIX,
@@ -88,6 +88,7 @@ def examine_database(db: Connection, settings: Settings) -> list[Finding]:
         _plans(db),
         _statuses(db),
         _rejects(db),
+        *_demo(db, settings),
     ]
 
 
@@ -123,13 +124,10 @@ def _sqlite(db: Connection, settings: Settings) -> Iterator[Finding]:
 def _foreign_keys(db: Connection) -> Finding:
     """In our tables only: what is broken in the host's own is the host's affair."""
     ours = {table for step in schema.migrations("sqlite") for table in step.tables}
-    rows = fetch_all(
-        db,
-        """SELECT "table", COUNT(*) AS rows FROM pragma_foreign_key_check() GROUP BY "table" ORDER BY "table" """,
-    )
-    broken = [row for row in rows if row["table"] in ours]
+    counted = "SELECT CAST(:t AS TEXT) AS name, COUNT(*) AS rows FROM pragma_foreign_key_check(:t)"
+    broken = [row for table in sorted(ours) for row in fetch_all(db, counted, t=table) if row["rows"]]
     if broken:
-        return Finding("foreign_keys", "error", f"Rows point at rows that do not exist: {_listed(broken, 'table')}.")
+        return Finding("foreign_keys", "error", f"Rows point at rows that do not exist: {_listed(broken, 'name')}.")
     return Finding("foreign_keys", "ok", "Every row points at rows that exist.")
 
 
@@ -203,6 +201,11 @@ def _rejects(db: Connection) -> Finding:
         said = _listed(rows, "table_name")
         return Finding("rejects", "warning", f"Rows that could not be adopted are kept in billing_rejects: {said}.")
     return Finding("rejects", "ok", "No row was rejected.")
+
+
+def _demo(db: Connection, settings: Settings) -> Iterator[Finding]:
+    if settings.production and demo.is_installed(db):
+        yield Finding("demo", "error", "The demo's users are in a production database: begin with a new one.")
 
 
 def _listed(rows: list[Any], name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
-from billing_db import Connection, engine, fetch_one, is_postgresql, sqlite_path
+from billing_db import Connection, DatabaseRefused, engine, fetch_one, is_postgresql, sqlite_path
 from turf_saas import schema
 from turf_saas.settings import Settings
 from turf_saas.users import UsersTable, get_users_table
@@ -44,8 +44,13 @@ def get_status(db: Connection, now: datetime, settings: Settings) -> Status:
 
 
 def is_missing(settings: Settings) -> bool:
-    """Whether the SQLite file has still to be made."""
-    return not is_postgresql(settings.database) and not sqlite_path(settings.database).exists()
+    """Whether the SQLite file has still to be made. A folder that is not there is refused: nobody will make it."""
+    if is_postgresql(settings.database):
+        return False
+    path = sqlite_path(settings.database)
+    if not path.parent.is_dir():
+        raise DatabaseRefused(f"The folder {path.parent} does not exist, so no database can be there.")
+    return not path.exists()
 
 
 def shown_database(url: str) -> str:

@@ -26,19 +26,22 @@ def find_plan_now(db: Connection, now: datetime, user_id: UserId) -> str | None:
 
 
 def find_plan_before(db: Connection, user_id: UserId, instant: datetime) -> str | None:
-    """The plan that was in force just before an instant, as the history tells it, or None."""
+    """The plan that was in force just before an instant, as the history tells it, or None.
+
+    A user has one subscription at a time: who begins one has left the one before, though nobody may have said so.
+    """
     rows = fetch_all(
         db,
         """SELECT subject_id, plan, status FROM billing_status_history
             WHERE user_id = :user_id AND subject = 'subscription' AND at < :instant
-            ORDER BY at DESC, id DESC""",
+            ORDER BY at, id""",
         user_id=user_id,
         instant=instant_text(instant),
     )
-    latest: dict[int, tuple[str | None, str]] = {}
+    current: tuple[int, str | None] | None = None
     for row in rows:
-        latest.setdefault(row["subject_id"], (row["plan"], row["status"]))
-    for plan, status in latest.values():
-        if status in ("trialing", "active", "past_due"):
-            return plan
-    return None
+        if row["status"] in ("trialing", "active", "past_due"):
+            current = (row["subject_id"], row["plan"])
+        elif current is not None and current[0] == row["subject_id"]:
+            current = None
+    return current[1] if current else None

@@ -116,10 +116,10 @@ def examine(as_json: bool) -> None:
 
 
 def _database_findings(runtime: Runtime) -> list[Finding]:
-    if status.is_missing(runtime.settings):
-        where = status.shown_database(runtime.settings.database)
-        return [Finding("schema", "error", f"{where} is not there yet: flask billing migrate makes it.")]
     try:
+        if status.is_missing(runtime.settings):
+            where = status.shown_database(runtime.settings.database)
+            return [Finding("schema", "error", f"{where} is not there yet: flask billing migrate makes it.")]
         return doctor.examine_database(billing_db.get_db(runtime.settings.database), runtime.settings)
     except DatabaseError as error:
         return [Finding("database", "error", str(error))]

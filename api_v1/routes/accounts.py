@@ -10,7 +10,7 @@ from api_v1 import csrf, schemas_accounts as shapes, tokens
 from api_v1.auth import Caller
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from turf_saas import accounts, demo, tenants
+from turf_saas import accounts, api_keys, demo, tenants
 from turf_saas.errors import Forbidden, NotFound
 from turf_saas.users import Role
 from turf_saas.values import UserId
@@ -87,6 +87,8 @@ def create_user(caller: Caller, body: shapes.UserIn) -> Any:
 )
 def create_tenant(caller: Caller, body: shapes.TenantIn) -> Any:
     """Only an admin of tenant 1 may. With `admin_email` and `admin_password` it gets its first admin at once."""
+    if body.admin_email is not None:
+        _not_beyond(caller)
     if caller.tenant_id != tenants.FIRST:
         raise Forbidden("forbidden")
     runtime = current_runtime()
@@ -114,9 +116,18 @@ def create_tenant(caller: Caller, body: shapes.TenantIn) -> Any:
 )
 def create_tenant_user(caller: Caller, tenant_id: int, body: shapes.TenantUserIn) -> Any:
     """For an admin of that tenant, or of tenant 1."""
+    if body.role == "admin":
+        _not_beyond(caller)
     if caller.tenant_id not in (tenant_id, tenants.FIRST):
         raise NotFound("tenant_not_found")
     return _created(tenant_id, body.role, body)
+
+
+def _not_beyond(caller: Caller) -> None:
+    """An admin who logs in with a password has no scopes to hold him: a key that lacks one makes none."""
+    lacking = sorted(set(api_keys.SCOPES) - caller.scopes) if caller.scopes is not None else []
+    if lacking:
+        raise Forbidden("scope_missing", scope=lacking[0])
 
 
 def _created(tenant_id: int, role: Role, body: shapes.UserIn) -> shapes.UserOut:

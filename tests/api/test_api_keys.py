@@ -149,6 +149,21 @@ def test_a_key_that_makes_a_key_gives_nothing_that_it_has_not(client: FlaskClien
     assert reply.json["code"] == "scope_not_yours"
 
 
+def test_a_key_without_every_scope_makes_no_admin(make_app: MakeApp, ada: Person) -> None:
+    client = make_app(BILLING_ACCOUNTS=True).test_client()
+    body = {"email": "boss@example.com", "password": "a long password"}
+    for scopes, status in (([WRITE], 403), ([READ, WRITE], 403), ([READ, WRITE, USAGE], 201)):
+        headers = with_key(key_of(ada, *scopes)[1])
+        made = client.post("/api/v1/billing/tenants/1/users", json={**body, "role": "admin"}, headers=headers)
+        assert made.status_code == status
+    partly = with_key(key_of(ada, WRITE)[1])
+    opening = {"name": "x", "admin_email": "b@example.com", "admin_password": "a long password"}
+    assert client.post("/api/v1/billing/tenants", json=opening, headers=partly).status_code == 403
+    assert (
+        client.post("/api/v1/billing/users", json={**body, "email": "c@example.com"}, headers=partly).status_code == 201
+    )
+
+
 def test_users_make_their_own_keys_and_admins_anybodys_of_their_tenant(
     client: FlaskClient, alice: Person, ada: Person
 ) -> None:

@@ -277,6 +277,23 @@ def test_another_users_table_than_the_installed_one_is_an_error(run: Run) -> Non
     assert "member" in json.loads(ill.stdout)["findings"][-1]["message"]
 
 
+def test_a_folder_that_does_not_exist_is_not_called_a_database_to_come(tmp_path: Path) -> None:
+    run = runner(str(tmp_path / "absent" / "app.db"))
+    examined = run("doctor", "--json")
+    assert findings(examined, "database") == [
+        ("error", f"The folder {tmp_path / 'absent'} does not exist, so no database can be there.")
+    ]
+    assert run("status").exit_code == 1
+
+
+def test_the_demos_users_in_production_are_an_error(run: Run) -> None:
+    assert run("demo").exit_code == 0
+    assert findings(run("doctor", "--json"), "demo") == []
+    examined = run("doctor", "--json", BILLING_ENV="production")
+    assert examined.exit_code == 1
+    assert [level for level, _ in findings(examined, "demo")] == ["error"]
+
+
 def test_a_database_that_is_not_migrated_is_an_error(run_empty: Run, empty_url: str, engine: str) -> None:
     ill = run_empty("doctor", "--json")
     assert ill.exit_code == 1
@@ -289,13 +306,14 @@ def test_a_database_that_is_not_migrated_is_an_error(run_empty: Run, empty_url: 
 @pytest.mark.parametrize("engine", ["sqlite"])
 def test_what_is_wrong_with_the_file_is_found(run: Run, url: str, db: Connection, alice: Person) -> None:
     Path(url).chmod(0o644)
+    alice.has_used(1)
     db.execute("PRAGMA foreign_keys = OFF")
     with atomic(db):
         execute(db, "DELETE FROM users WHERE id = :id", id=alice.id)
     ill = run("doctor", "--json")
     assert ill.exit_code == 1
     assert findings(ill, "file_mode")[0][0] == "warning"
-    message = "Rows point at rows that do not exist: billing_accounts (1)."
+    message = "Rows point at rows that do not exist: consumption_log (1), usage_counters (1)."
     assert findings(ill, "foreign_keys") == [("error", message)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import billing_db
-from billing_db import Connection, DatabaseRefused, RuleBroken
+from billing_db import Connection, DatabaseRefused, RuleBroken, atomic, execute
 from tests import postgres
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import everything, insert, invoice, log, rows, script
@@ -407,3 +407,52 @@ def test_the_plan_of_an_empty_database_leaves_it_empty(empty: Connection) -> Non
         "Users: a small table of billing's own, users.id, integer keys.",
     ]
     assert everything(empty) == {"objects": []}
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_a_key_to_another_column_than_the_id_is_refused_before_it_would_break(make: Make) -> None:
+    db = make()
+    with atomic(db):
+        execute(db, "CREATE TABLE receipts (number TEXT REFERENCES invoices (invoice_number))")
+    before = everything(db)
+    with pytest.raises(DatabaseRefused, match=r"invoices \(receipts points at another column of it than id\)"):
+        adopt(db)
+    assert everything(db) == before
+
+
+@pytest.mark.parametrize("engine", ["postgresql"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY",
+        "GRANT SELECT ON invoices TO PUBLIC",
+        "CREATE PUBLICATION p FOR TABLE invoices",
+    ],
+)
+def test_what_belongs_to_a_table_itself_is_not_dropped_in_silence(make: Make, sql: str) -> None:
+    db = make()
+    with atomic(db):
+        db.execute(sql)
+    with pytest.raises(DatabaseRefused, match=r"invoices \(with row security, rules, grants or a publication"):
+        adopt(db)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_who_gets_a_deleted_users_number_gets_nothing_else_of_his(make: Make) -> None:
+    db = make()
+    adopt(db)
+    with atomic(db):
+        execute(db, "DELETE FROM saas_subscriptions WHERE user_id = 2")
+        execute(db, "INSERT INTO saas_subscriptions (user_id, plan, status) VALUES (2, 'pro', 'active')")
+        execute(db, "INSERT INTO billing_accounts (user_id, role) VALUES (2, 'admin')")
+        execute(
+            db,
+            """INSERT INTO billing_api_keys (id, user_id, secret_sha256, scopes)
+               VALUES ('00000000', 2, 'x', 'billing.read')""",
+        )
+    db.execute("PRAGMA foreign_keys = OFF")  # as another program's connection has it
+    with atomic(db):
+        execute(db, "DELETE FROM users WHERE id = 2")
+    assert rows(db, "SELECT role FROM billing_accounts WHERE user_id = 2") == []
+    assert rows(db, "SELECT id FROM billing_api_keys WHERE user_id = 2") == []
+    assert rows(db, "SELECT status FROM saas_subscriptions WHERE user_id = 2 AND status = 'active'") == []

@@ -401,3 +401,23 @@ def test_processes_take_turns_under_one_name(empty_url: str, db: Connection) -> 
     started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ) for _ in range(4)]
     assert [each.wait(60) for each in started] == [0, 0, 0, 0]
     assert fetch_one(db, "SELECT quantity FROM things")["quantity"] == 200
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_a_text_that_cannot_be_read_does_not_hold_the_connection_in_the_past(url: str) -> None:
+    reading, writing = billing_db.connect(url), billing_db.connect(url)
+    with atomic(writing):
+        execute(writing, "INSERT INTO tenants (id, name) VALUES (7, CAST(x'70e9' AS TEXT))")
+    kept = None
+    try:
+        fetch_all(reading, "SELECT name FROM tenants ORDER BY id")
+    except Exception as error:
+        kept = error  # its frames keep the cursor
+    assert kept is not None
+    with atomic(writing):
+        execute(writing, "UPDATE tenants SET name = 'mended' WHERE id = 7")
+    assert [row["name"] for row in fetch_all(reading, "SELECT name FROM tenants WHERE id = 7")] == ["mended"]
+    with atomic(reading):
+        execute(reading, "DELETE FROM tenants WHERE id = 7")
+    reading.close()
+    writing.close()

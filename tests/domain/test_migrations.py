@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -281,3 +282,21 @@ def test_a_useless_path_is_refused_in_one_line_and_nothing_is_made(tmp_path: Pat
     assert program.stderr.count("\n") == 1
     assert "Traceback" not in program.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_users_table_of_ours_beside_a_hosts_tables_is_said_in_the_log(
+    empty_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = billing_db.connect(empty_url)
+    with atomic(db):
+        execute(db, "CREATE TABLE people (id INTEGER PRIMARY KEY)")
+    settings = read_settings({"TURF_SAAS_DB": empty_url})
+    with caplog.at_level(logging.WARNING, "turf_saas.billing"):
+        schema.rehearse(db, settings)
+        assert not caplog.records
+        schema.migrate(db, NOW, settings)
+        schema.migrate(db, NOW, settings)
+    db.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "this database had no table users: billing made a small one of its own"
+    ]

@@ -137,3 +137,16 @@ def test_what_is_canceled_before_it_begins_never_counts(db: Connection, alice: P
 def test_a_month_to_come_is_judged_by_todays_plan(db: Connection, alice: Person) -> None:
     alice.is_on("pro")
     assert plan_of(db, alice, "2027-01") == "pro"
+
+
+def test_a_row_replaced_behind_the_triggers_back_does_not_hold_for_ever(db: Connection, alice: Person) -> None:
+    """As by another program's INSERT OR REPLACE, which tells SQLite's delete triggers nothing."""
+    alice.is_on("pro", effective_at="2026-01-01T00:00:00Z")
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_status_history (user_id, subject, subject_id, plan, status, at) VALUES
+               (1, 'subscription', 77, 'premium', 'active', '2026-02-10T00:00:00Z'),
+               (1, 'subscription', 77, 'premium', 'canceled', '2026-03-10T00:00:00Z')""",
+        )
+    assert [plan_of(db, alice, month) for month in ("2026-01", "2026-02", "2026-03")] == ["pro", "premium", "free"]

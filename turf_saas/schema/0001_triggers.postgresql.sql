@@ -1,19 +1,19 @@
 -- Both daily tables keep usage_counters; the same rules as for SQLite, one function for all four cases.
 
 CREATE FUNCTION billing_add_usage(a_user ${user_key}, a_metric TEXT, a_day TEXT, a_tenant BIGINT, a_quantity BIGINT)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
     INSERT INTO usage_counters (user_id, metric, month, tenant_id, used)
     VALUES (a_user, a_metric, substr(a_day, 1, 7), a_tenant, a_quantity)
     ON CONFLICT (user_id, month, metric) DO UPDATE SET used = usage_counters.used + excluded.used;
 $$;
 
 CREATE FUNCTION billing_take_usage(a_user ${user_key}, a_metric TEXT, a_day TEXT, a_quantity BIGINT)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
     UPDATE usage_counters SET used = used - a_quantity
      WHERE user_id = a_user AND metric = a_metric AND month = substr(a_day, 1, 7);
 $$;
 
-CREATE FUNCTION billing_count_calls() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_count_calls() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM billing_add_usage(NEW.user_id, 'api_calls', NEW.date, NEW.tenant_id, NEW.api_calls);
@@ -30,7 +30,7 @@ END $$;
 CREATE TRIGGER consumption_log_counted AFTER INSERT OR DELETE OR UPDATE OF user_id, date, api_calls
     ON consumption_log FOR EACH ROW EXECUTE FUNCTION billing_count_calls();
 
-CREATE FUNCTION billing_count_usage() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_count_usage() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM billing_add_usage(NEW.user_id, NEW.metric, NEW.period_start, NEW.tenant_id, NEW.total);
@@ -50,7 +50,7 @@ CREATE TRIGGER usage_aggregates_counted AFTER INSERT OR DELETE OR UPDATE OF user
 
 -- A row is its user's tenant's, whatever its writer knew of tenants.
 
-CREATE FUNCTION billing_own() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_own() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.tenant_id := COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = NEW.user_id), 1);
     RETURN NEW;
@@ -70,7 +70,7 @@ CREATE TRIGGER transactions_owned BEFORE INSERT ON transactions
 -- Without changed_at a change is of now, and unsigned. Before the subscription began it is of its beginning, so
 -- that the history, read in order, ends with it.
 
-CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     signed BOOLEAN;
 BEGIN
@@ -102,7 +102,7 @@ END $$;
 CREATE TRIGGER saas_subscriptions_noted AFTER INSERT OR DELETE OR UPDATE OF plan, status
     ON saas_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_subscription();
 
-CREATE FUNCTION billing_note_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_note_invoice() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     signed BOOLEAN;
 BEGIN

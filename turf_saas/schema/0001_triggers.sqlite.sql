@@ -167,3 +167,14 @@ BEGIN
            CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN NEW.change_reason END;
     UPDATE invoices SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
 END;
+
+-- SQLite gives the number of a deleted row to a later one, and a host may delete with its foreign keys off: nothing
+-- that lets a user in, makes him an admin or gives him a plan may wait for the next holder of the id.
+CREATE TRIGGER billing_user_removed AFTER DELETE ON ${users}
+BEGIN
+    DELETE FROM billing_api_keys WHERE user_id = OLD.${users_id};
+    DELETE FROM billing_logins WHERE user_id = OLD.${users_id};
+    DELETE FROM billing_accounts WHERE user_id = OLD.${users_id};
+    UPDATE saas_subscriptions SET status = 'canceled'
+     WHERE user_id = OLD.${users_id} AND status IN ('trialing', 'active', 'past_due', 'unpaid');
+END;

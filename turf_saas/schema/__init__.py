@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from billing_db import Connection, DatabaseRefused, RuleBroken, UniqueConflict, engine, execute, run_script
+from billing_db import Connection, DatabaseRefused, DatabaseUnavailable, engine, execute, run_script
 from turf_saas.schema import adoption, runner
 from turf_saas.schema.adopted_rows import Seen
-from turf_saas.schema.host import key_kind, list_columns, name_space
+from turf_saas.schema.host import key_kind, list_columns, list_objects, name_space
 from turf_saas.schema.preflight import ReferenceTable, check
 from turf_saas.schema.render import OWN_USERS, PER_ENGINE, rendered
 from turf_saas.schema.report import AdoptedTable, MigrationReport
@@ -20,6 +21,8 @@ from turf_saas.users import UsersTable, get_users_table
 from turf_saas.values import instant_text
 
 __all__ = ["AdoptedTable", "MigrationReport", "is_current", "list_applied", "migrate", "migrations", "rehearse"]
+
+logger = logging.getLogger("turf_saas.billing")
 
 FOLDER = Path(__file__).parent
 DEFAULT_USERS_TABLE = "users"
@@ -66,13 +69,19 @@ def _run(db: Connection, now: datetime, settings: Settings, *, rehearse: bool) -
     run = _Run(settings, instant_text(now), steps)
     try:
         applied = runner.migrate(db, run.now, steps, run.apply, preflight=run.preflight, rehearse=rehearse)
-    except (RuleBroken, UniqueConflict) as error:
+    except (DatabaseRefused, DatabaseUnavailable):
+        raise
+    except Exception as error:
+        if not run.adopted:
+            raise
         raise DatabaseRefused(f"The rows of this database cannot be adopted: {error}. Nothing was changed.") from error
     if not applied or not rehearse:
         _check_users(db, settings)
     if not applied:
         return MigrationReport()
     run.report.applied = applied
+    if run.beside_a_host and run.report.users is not None and run.report.users.ours and not rehearse:
+        logger.warning("this database had no table %s: billing made a small one of its own", settings.users_table)
     return run.report
 
 
@@ -85,6 +94,7 @@ class _Run:
         self.steps = steps
         self.report = MigrationReport()
         self.adopted: list[ReferenceTable] = []
+        self.beside_a_host = False
         self.created: set[tuple[str, str]] = set()
 
     def preflight(self, db: Connection, todo: list[Migration]) -> None:
@@ -95,6 +105,7 @@ class _Run:
             users, _ = find_users(db, self.settings)
             if users.ours:
                 new.append(("table", users.table))
+        self.beside_a_host = "table" in list_objects(db).values()
         self.created = {(name_space(kind), name) for kind, name in new}
         self.adopted = check(db, new)
 

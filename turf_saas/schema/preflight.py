@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from billing_db import Connection, DatabaseRefused, engine
+from billing_db import Connection, DatabaseRefused, engine, fetch_one, quoted
 from turf_saas.schema.host import folded, key_kind, list_attached, list_columns, list_objects, name_space
 
 ASIDE = "billing_old_"
@@ -128,8 +128,37 @@ def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     for name in reference.integers if engine(db) == "postgresql" else ("id",):
         if name in types and key_kind(types[name]) != "integer":
             return f"{name} is {types[name] or 'untyped'}"
+    if engine(db) == "sqlite" and (child := _pointing_elsewhere(db, reference.name)):
+        return f"{child} points at another column of it than id"
+    if engine(db) == "postgresql" and _has_rules_of_its_own(db, reference.name):
+        return "with row security, rules, grants or a publication, which would be lost"
     computed = [column.name for column in columns if column.computed]
     if computed:
         return f"{computed[0]} is computed from other columns"
     own = [name for name in reference.ours_alone if name in types]
     return f"with a column {own[0]} of its own" if own else None
+
+
+def _pointing_elsewhere(db: Connection, table: str) -> str | None:
+    """A table with a foreign key to a column whose uniqueness is not kept: SQLite would notice at the next write."""
+    row = fetch_one(
+        db,
+        """SELECT m.name FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
+            WHERE m.type = 'table' AND lower(f."table") = :table AND lower(COALESCE(f."to", 'id')) <> 'id'""",
+        table=table,
+    )
+    return row["name"] if row else None
+
+
+def _has_rules_of_its_own(db: Connection, table: str) -> bool:
+    """What belongs to the table itself, and not to its rows: a copy would be without it, and nobody would be told."""
+    row = fetch_one(
+        db,
+        """SELECT 1 FROM pg_class AS c
+            WHERE c.oid = to_regclass(:table)
+              AND (c.relrowsecurity OR c.relhasrules
+                   OR EXISTS (SELECT 1 FROM aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner)
+                   OR EXISTS (SELECT 1 FROM pg_publication_rel AS p WHERE p.prrelid = c.oid))""",
+        table=quoted(table),
+    )
+    return row is not None
