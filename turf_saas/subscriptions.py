@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from billing_db import Connection, fetch_all, fetch_one
+from billing_db import Connection, fetch_all
 from turf_saas.values import UserId, instant_text
 
 LIVE = ("trialing", "active", "past_due", "unpaid")
 
-
 # Of a row of saas_subscriptions, at :now. An unpaid one gives nothing.
 GIVES_ITS_PLAN = "status IN ('trialing', 'active', 'past_due') AND COALESCE(effective_at, '') <= :now"
-
-
-def find_plan_now(db: Connection, now: datetime, user_id: UserId) -> str | None:
-    """The plan that the user's subscription gives now, or None."""
-    row = fetch_one(
-        db,
-        f"SELECT plan FROM saas_subscriptions WHERE user_id = :user_id AND {GIVES_ITS_PLAN}",  # noqa: S608  a constant
-        user_id=user_id,
-        now=instant_text(now),
-    )
-    return row["plan"] if row else None
 
 
 def find_plan_before(db: Connection, user_id: UserId, instant: datetime) -> str | None:

@@ -14,6 +14,7 @@ from billing_db import Connection, atomic, execute
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import insert, invoice, log, rows
 from turf_saas import schema, subscriptions
+from turf_saas.quotas import get_consumption
 from turf_saas.schema import MigrationReport
 from turf_saas.settings import read_settings
 
@@ -303,7 +304,7 @@ def test_the_winner_has_held_since_ever(make: Make) -> None:
     adopt(db)
     assert subscriptions.find_plan_before(db, 1, datetime(2019, 1, 1, tzinfo=UTC)) == "pro"
     assert subscriptions.find_plan_before(db, 1, NOW) == "pro"
-    assert subscriptions.find_plan_now(db, NOW, 1) == "pro"
+    assert get_consumption(db, NOW, read_settings({"TURF_SAAS_DB": "unused"}), 1).plan == "pro"
 
 
 @pytest.mark.parametrize(
