@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, request
+from flask import Request
 from werkzeug.exceptions import Unauthorized
 
 from api_v1 import csrf, tokens
-from api_v1.runtime import Runtime, current_runtime
+from api_v1.runtime import Runtime, current_request, current_runtime
 from turf_saas import api_keys, users
 from turf_saas.errors import Forbidden, Unauthenticated
 from turf_saas.users import User
@@ -41,11 +41,15 @@ def require(who: str, scope: str | None = None) -> Caller:
 
     A key needs a scope on every route: where none is named, billing.read to read and billing.write for the rest.
     """
-    caller = _identified()
+    runtime, asked = current_runtime(), current_request()
+    # Kept on the request, not on g: a host's app context may live longer than one request.
+    caller: Caller | None = getattr(asked, "billing_caller", None)
+    if caller is None:
+        caller = asked.billing_caller = _identify(runtime, asked)  # type: ignore[attr-defined]
     if caller.by_cookie:
         csrf.check(caller.user_id)
     if caller.scopes is not None:
-        needed = scope or ("billing.read" if request.method in csrf.SAFE_METHODS else "billing.write")
+        needed = scope or ("billing.read" if asked.method in csrf.SAFE_METHODS else "billing.write")
         if needed not in caller.scopes:
             raise Forbidden("scope_missing", scope=needed)
     if who == "admin" and not caller.is_admin:
@@ -53,25 +57,16 @@ def require(who: str, scope: str | None = None) -> Caller:
     return caller
 
 
-def _identified() -> Caller:
-    # Kept on the request, not on g: a host's app context may live longer than one request.
-    caller: Caller | None = getattr(request, "billing_caller", None)
-    if caller is None:
-        caller = _identify(current_runtime())
-        request.billing_caller = caller  # type: ignore[attr-defined]
-    return caller
-
-
-def _identify(runtime: Runtime) -> Caller:
-    identity, by_cookie = _host_identity(runtime), False
+def _identify(runtime: Runtime, asked: Request) -> Caller:
+    identity, by_cookie = _host_identity(runtime, asked), False
     if identity is not None:
-        by_cookie = _sent_by_the_browser()
+        by_cookie = _sent_by_the_browser(asked)
     else:
-        identity, by_cookie = tokens.identity_from_jwt()
+        identity, by_cookie = tokens.identity_from_jwt(runtime, asked)
     if identity is not None:
         user = _vouched(runtime, identity)
         return Caller(user.id, user.tenant_id, _role(runtime, user), by_cookie=by_cookie)
-    given = tokens.api_key()
+    given = tokens.api_key(asked)
     if given is not None:
         return _key_holder(runtime, given)
     raise Unauthenticated("unauthenticated")
@@ -80,18 +75,18 @@ def _identify(runtime: Runtime) -> Caller:
 # -- what the host says ------------------------------------------------------------------------------
 
 
-def _host_identity(runtime: Runtime) -> Any:
+def _host_identity(runtime: Runtime, asked: Request) -> Any:
     """The id of the user whose credentials the host has checked itself, or None."""
     key = runtime.settings.users_id
-    loader = runtime.hooks.user_loader or current_app.config.get("BILLING_USER_LOADER")
+    loader = runtime.hooks.user_loader or runtime.app.config.get("BILLING_USER_LOADER")
     if loader is not None:
         found = _id_of(_loaded(loader), key)
         if found is not None:
             return found
-    found = _id_of(getattr(request, "current_user", None), key)
+    found = _id_of(getattr(asked, "current_user", None), key)
     if found is not None:
         return found
-    if hasattr(current_app, "login_manager"):
+    if hasattr(runtime.app, "login_manager"):
         from flask_login import current_user
 
         if current_user.is_authenticated:
@@ -119,15 +114,15 @@ def _id_of(user: Any, key: str) -> Any:
     return found if found is None or isinstance(found, (int, str)) else str(found)  # a UUID, say
 
 
-def _sent_by_the_browser() -> bool:
+def _sent_by_the_browser(asked: Request) -> bool:
     """True when a browser may have sent the host's credentials by itself, so that any site's page could cause it.
 
     A header with a token needs a script that knows the token; cookies and Basic need only the browser.
     """
-    scheme = request.headers.get("Authorization", "").partition(" ")[0].lower()
+    scheme = asked.headers.get("Authorization", "").partition(" ")[0].lower()
     if scheme and scheme not in _BROWSER_SCHEMES:
         return False
-    return bool(request.cookies) or (bool(scheme) and csrf.from_a_browser())
+    return bool(asked.cookies) or (bool(scheme) and csrf.from_a_browser())
 
 
 # -- what the database says ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from flask import Flask, current_app
+from flask import Flask, Request, current_app, request
 
 import billing_db
 from api_v1.token_memory import TokenMemory
@@ -41,9 +41,9 @@ class Runtime:
     """One app's billing."""
 
     def __init__(self, app: Flask, hooks: Hooks) -> None:
+        self.app = app
         self.hooks = hooks
         self.settings = _settings_or_exit(app)
-        self._config = app.config
         self.tokens = TokenMemory()
         self.prefix = ""  # where the blueprint was mounted, and what it answers there: for the documentation
         self.operations: list[Operation] = []
@@ -85,7 +85,7 @@ class Runtime:
 
     def _refuse_another_database(self) -> None:
         """A test that names its own database after registration must not write into the one named before."""
-        named = self._config.get("TURF_SAAS_DB")
+        named = self.app.config.get("TURF_SAAS_DB")
         if named and str(named) != self.settings.database:
             raise billing_db.DatabaseRefused(
                 "TURF_SAAS_DB was changed after billing had been registered: set it before, settings are read there."
@@ -99,6 +99,11 @@ def _end_transactions(_: BaseException | None) -> None:
 
 def current_runtime() -> Runtime:
     return cast(Runtime, current_app.extensions["billing"])
+
+
+def current_request() -> Request:
+    """The request itself: each look through Flask's proxy costs as much as ten attributes of what is behind it."""
+    return request._get_current_object()  # type: ignore[attr-defined, no-any-return]
 
 
 def refuse_start(sentence: str) -> NoReturn:

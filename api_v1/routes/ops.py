@@ -15,6 +15,8 @@ from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from billing_db import atomic
 
+# What a user sees is for that user, now; and JSON is never to be taken for a page.
+ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Vary", "Accept-Language"))
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -39,15 +41,12 @@ def readyz() -> Any:
 
 @billing_bp.after_request
 def _never_cached(response: Response) -> Response:
-    """What a user sees is for that user, now; and JSON is never to be taken for a page."""
     headers = response.headers
-    if "Cache-Control" not in headers:
-        headers.add("Cache-Control", "no-store")
-    headers["X-Content-Type-Options"] = "nosniff"
-    if "Vary" in headers:
-        response.vary.add("Accept-Language")
-    else:  # as nearly always: spare it the parsing of what is not there
-        headers.add("Vary", "Accept-Language")
+    for name, value in ALWAYS:
+        if name not in headers:
+            headers.add(name, value)
+        elif name == "Vary":
+            response.vary.add(value)
     return response
 
 
