@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from flask import Request
 from werkzeug.exceptions import Unauthorized
@@ -19,6 +20,8 @@ from turf_saas.values import UserId
 
 # Schemes that a browser answers by itself once the user has logged in, like a cookie.
 _BROWSER_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
+# What stands for an id when it is handed over in a user's place, whether or not it can be one.
+_BARE_IDS = (int, str, UUID, float, bytes, list)
 
 
 @dataclass(frozen=True)
@@ -104,25 +107,44 @@ def _loaded(loader: Callable[[], Any]) -> Any:
 
 
 def _id_of(user: Any, key: str) -> Any:
-    """The id in what a host hands over: a bare id, or a dict or object that has it under the column's name or `id`."""
-    if user is None or isinstance(user, (int, str)):
-        return user
-    found = None
-    for name in (key, "id"):
-        if found is None:
-            found = user.get(name) if isinstance(user, dict) else getattr(user, name, None)
-    return found if found is None or isinstance(found, (int, str)) else str(found)  # a UUID, say
+    """The id in what a host hands over: a bare one, or a dict, row or object with it, under the column's name or `id`.
+
+    An int, a text or a UUID; anything else that stands there is handed on, to be refused.
+    """
+    if user is None:
+        return None
+    found = user
+    if not isinstance(user, _BARE_IDS):
+        if _is_anonymous(user):
+            return None
+        found = _field(user, key)
+        found = _field(user, "id") if found is None else found
+    return str(found) if isinstance(found, UUID) else found
+
+
+def _is_anonymous(user: Any) -> bool:
+    """As flask-login's anonymous users say of themselves, by an attribute or, in older apps, a method."""
+    said = _field(user, "is_authenticated")
+    said = said() if callable(said) else said
+    return said is not None and not said
+
+
+def _field(user: Any, name: str) -> Any:
+    if hasattr(user, "keys") and hasattr(user, "__getitem__"):  # a dict, a sqlite3.Row
+        return user[name] if name in user.keys() else None  # noqa: SIM118  a Row looks among its values
+    return getattr(user, name, None)
 
 
 def _sent_by_the_browser(asked: Request) -> bool:
     """True when a browser may have sent the host's credentials by itself, so that any site's page could cause it.
 
-    A header with a token needs a script that knows the token; cookies and Basic need only the browser.
+    An Authorization header with a token needs a script that knows the token. Cookies, Basic, a client certificate or
+    the address need only the browser: without a cookie, the marks that browsers set tell whether there is one.
     """
     scheme = asked.headers.get("Authorization", "").partition(" ")[0].lower()
     if scheme and scheme not in _BROWSER_SCHEMES:
         return False
-    return bool(asked.cookies) or (bool(scheme) and csrf.from_a_browser())
+    return bool(asked.cookies) or csrf.from_a_browser()
 
 
 # -- what the database says ----------------------------------------------------------------------------

@@ -94,10 +94,77 @@ def test_a_host_that_names_nobody_has_said_nothing(make_app: MakeApp, alice: Per
     assert client.get(WHO_AM_I, headers=alice.headers).json["user_id"] == 1
 
 
-@pytest.mark.parametrize("user", [{"id": "x"}, {"id": True}, {"id": -1}, {"id": 1.0}, {"id": 2**63}, ""], ids=repr)
+def test_a_host_may_hand_over_the_row_of_its_database(make_app: MakeApp, alice: Person) -> None:
+    rows = sqlite3.connect(":memory:")
+    rows.row_factory = sqlite3.Row
+    app = host_that_says(make_app(), rows.execute("SELECT 'a' AS name, 1 AS id").fetchone())
+    rows.close()
+    assert app.test_client().get(WHO_AM_I).json["user_id"] == 1
+
+
+ODD = ("x", True, -1, 1.0, 2**63, b"1", [1], (1,), {"id": 1}, object())
+
+
+@pytest.mark.parametrize("user", [*({"id": odd} for odd in ODD), "", b"1", 1.0, True, False, [1]], ids=repr)
 def test_an_id_that_cannot_be_a_key_is_nobodys(make_app: MakeApp, alice: Person, user: Any) -> None:
-    reply = host_that_says(make_app(), user).test_client().get(WHO_AM_I)
+    client = host_that_says(make_app(), user).test_client()
+    reply = client.get(WHO_AM_I)
     assert (reply.status_code, reply.json) == (401, NOBODY)
+    assert client.get(WHO_AM_I, headers=alice.headers).status_code == 401, "the host named somebody, whoever that is"
+
+
+@pytest.mark.parametrize("odd", [1, 1.5, b"a", True, [], ["a"]], ids=repr)
+def test_where_keys_are_texts_an_odd_id_is_not_turned_into_one(empty_url: str, odd: Any) -> None:
+    host = host_with_own_users(empty_url, "TEXT", "1", "1.5", "b'a'", "True", "[]", "['a']")
+    host_that_says(host, SimpleNamespace(id=odd))
+    reply = host.test_client().get(WHO_AM_I)
+    assert reply.json.get("user_id") == ("1" if odd == 1 and odd is not True else None)
+
+
+class Anonymous:
+    """Somebody with an id all the same, which must not count."""
+
+    id = 1
+    is_authenticated: Any = False
+
+
+class OldAnonymous(Anonymous):
+    def is_authenticated(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "user", [Anonymous(), OldAnonymous(), {"id": 1, "is_authenticated": False}, {"id": 1, "is_authenticated": 0}]
+)
+def test_who_is_not_authenticated_by_his_own_word_is_nobody(make_app: MakeApp, alice: Person, user: Any) -> None:
+    for app in (host_that_says(make_app(), user), make_app(BILLING_USER_LOADER=lambda: user)):
+        client = app.test_client()
+        assert client.get(WHO_AM_I).json == NOBODY
+        assert client.get(WHO_AM_I, headers=alice.headers).json["user_id"] == 1, "the next way of saying it is asked"
+
+
+def test_an_anonymous_user_of_flask_login_is_nobody_wherever_the_host_puts_him(
+    make_app: MakeApp, alice: Person
+) -> None:
+    flask_login = pytest.importorskip("flask_login")
+    app = host_that_says(make_app(SECRET_KEY="k" * 32), flask_login.current_user)
+    flask_login.LoginManager(app).request_loader(
+        lambda asked: HostUser(1) if asked.headers.get("X-Name") == "alice" else None
+    )
+    assert app.test_client().get(WHO_AM_I).json == NOBODY
+    assert app.test_client().get(WHO_AM_I, headers={"X-Name": "alice"}).json["user_id"] == 1
+
+
+class OldUser:
+    id = 1
+
+    def is_authenticated(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("user", [HostUser(1), OldUser(), {"id": 1, "is_authenticated": True}], ids=repr)
+def test_who_is_authenticated_by_his_own_word_is_known(make_app: MakeApp, alice: Person, user: Any) -> None:
+    assert host_that_says(make_app(), user).test_client().get(WHO_AM_I).json["user_id"] == 1
 
 
 def _aborting() -> Any:
@@ -242,6 +309,15 @@ def test_a_uuid_key_is_found_and_what_is_no_uuid_is_nobodys(empty_url: str) -> N
     host.config.update(app.config)
     Billing(host)
     assert host.test_client().get(WHO_AM_I).json["user_id"] == str(known)
+
+
+def test_a_uuid_object_is_its_text_where_keys_are_texts(empty_url: str) -> None:
+    known = uuid.uuid4()
+    host = host_with_own_users(empty_url, "VARCHAR(36)", str(known))
+    said: list[Any] = [known, {"id": known}, SimpleNamespace(id=known)]
+    host.before_request(lambda: setattr(request, "current_user", said.pop()))
+    client = host.test_client()
+    assert [client.get(WHO_AM_I).json["user_id"] for _ in range(3)] == [str(known)] * 3
 
 
 def test_the_id_is_read_under_the_name_of_the_hosts_column(tmp_path: Path) -> None:

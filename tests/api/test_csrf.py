@@ -156,9 +156,41 @@ def test_a_caller_whom_a_header_identifies_needs_no_proof(host: Flask, alice: Pe
     assert client.post(f"{BILLING}/api-keys", json=KEY, headers=cross_site).status_code == 201
 
 
-def test_a_host_that_reads_its_own_header_needs_no_proof_without_cookies(make_app: MakeApp, alice: Person) -> None:
+def test_a_program_that_the_host_knows_by_a_header_of_its_own_needs_no_proof(make_app: MakeApp, alice: Person) -> None:
     app = make_app(BILLING_USER_LOADER=lambda: 1)
     assert make_key(app.test_client(), X_My_Token="t").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("marks", "status"),
+    [
+        ({}, 201),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example", "X_Forwarded_User": "alice"}, 403),
+        ({"Origin": "https://evil.example", "Authorization": ""}, 403),
+        ({"Origin": "http://localhost"}, 201),
+        ({"Sec_Fetch_Site": "same-origin"}, 201),
+        ({"Origin": "https://app.example", "Authorization": "Token t"}, 201),
+    ],
+    ids=str,
+)
+def test_a_client_certificate_or_an_address_counts_as_a_cookie_when_a_browser_sent_the_request(
+    make_app: MakeApp, alice: Person, marks: dict[str, str], status: int
+) -> None:
+    client = make_app(BILLING_USER_LOADER=lambda: 1).test_client()
+    assert make_key(client, **marks).status_code == status
+    assert number_of_keys(alice) == (1 if status == 201 else 0)
+
+
+def test_our_token_lets_a_page_of_another_site_in_that_the_host_knows_without_a_cookie(
+    make_app: MakeApp, alice: Person
+) -> None:
+    client = make_app(BILLING_USER_LOADER=lambda: 1, SECRET_KEY="k" * 32).test_client()
+    token = client.get(f"{BILLING}/csrf-token", headers={"Origin": "https://app.example"}).json["csrf_token"]
+    assert make_key(client, Origin="https://app.example", X_CSRF_Token=token).status_code == 201
 
 
 def test_basic_credentials_count_as_a_cookie_when_a_browser_sent_them(make_app: MakeApp, alice: Person) -> None:
