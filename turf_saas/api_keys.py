@@ -20,6 +20,8 @@ PREFIX = "bk_"
 SCOPES = ("billing.read", "billing.write", "usage:write")
 MAX_NAME = 100
 MAX_LIVE_KEYS = 100  # per user
+MAX_REVOKED_KEYS = 100  # per user, the last ones, so that making and revoking in turn fills nothing
+REVOKED_KEPT = timedelta(days=90)
 NOTED_EVERY = timedelta(hours=1)
 
 _KEY = re.compile(r"bk_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
@@ -49,7 +51,8 @@ def create_key(db: Connection, now: datetime, user: User, *, name: str, scopes: 
     granted = tuple(scope for scope in SCOPES if scope in asked)
     secret = secrets.token_urlsafe(32)
     with atomic(db):
-        lock(db, f"billing_api_keys_{user.id}")
+        lock(db, _lock_name(user.id))
+        _purge_revoked(db, now, user.id)
         _refuse_too_many(db, user)
         key_id = _insert(db, now, user, name, granted, _digest(secret))
     key = ApiKey(key_id, user.tenant_id, user.id, name, granted, created_at=instant_text(now))
@@ -133,15 +136,35 @@ def revoke_key(
     """The key, from now on refused. A key that is revoked already is not found."""
     key = get_key(db, key_id, tenant_id=tenant_id, user_id=user_id)
     with atomic(db):
+        lock(db, _lock_name(key.user_id))
         changed = execute(
             db,
             "UPDATE billing_api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL",
             id=key.id,
             now=instant_text(now),
         )
-    if not changed:
-        raise NotFound("key_not_found")
+        if not changed:
+            raise NotFound("key_not_found")
+        _purge_revoked(db, now, key.user_id)
     return replace(key, revoked_at=instant_text(now))
+
+
+def _lock_name(user_id: UserId) -> str:
+    return f"billing_api_keys_{user_id}"
+
+
+def _purge_revoked(db: Connection, now: datetime, user_id: UserId) -> None:
+    execute(
+        db,
+        """DELETE FROM billing_api_keys
+            WHERE user_id = :user_id AND revoked_at IS NOT NULL
+              AND (revoked_at <= :long_ago OR id NOT IN (
+                      SELECT id FROM billing_api_keys WHERE user_id = :user_id AND revoked_at IS NOT NULL
+                       ORDER BY revoked_at DESC, id DESC LIMIT :most))""",
+        user_id=user_id,
+        long_ago=instant_text(now - REVOKED_KEPT),
+        most=MAX_REVOKED_KEYS,
+    )
 
 
 def _refuse_too_many(db: Connection, user: User) -> None:

@@ -35,7 +35,7 @@ billing_bp.cli.add_command(keys)
 @dry_run
 @in_one_sentence
 def create(user: str, scopes: tuple[str, ...], name: str, as_json: bool, dry_run: bool) -> None:
-    """Make a key that acts as USER (an id or an e-mail). It is shown this once."""
+    """Make a key that acts as USER (an id or an e-mail). It is shown this once, alone on stdout; its id on stderr."""
     if len(name) > api_keys.MAX_NAME or not name.isprintable():
         raise click.BadParameter(f"printable text of at most {api_keys.MAX_NAME} characters", param_hint="--name")
     runtime = current_runtime()
@@ -46,6 +46,8 @@ def create(user: str, scopes: tuple[str, ...], name: str, as_json: bool, dry_run
     if dry_run:
         del answer["id"], answer["key"]  # drawn anew by the real one
     show(answer, as_json, [f"would make a key for user {key.user_id}: {', '.join(key.scopes)}" if dry_run else secret])
+    if not (dry_run or as_json):
+        click.echo(f"Key {key.id} of user {key.user_id}, shown this once. To revoke it: keys revoke {key.id}", err=True)
 
 
 @keys.command("list")
@@ -53,11 +55,12 @@ def create(user: str, scopes: tuple[str, ...], name: str, as_json: bool, dry_run
 @as_json
 @in_one_sentence
 def list_all(user: str | None, as_json: bool) -> None:
-    """All keys, newest first; the revoked ones too."""
+    """All keys, newest first; the revoked ones too, for 90 days and the last hundred of each user."""
     runtime = current_runtime()
     holder = get_user(runtime, user) if user is not None else None
     found = api_keys.list_all_keys(runtime.db(), user_id=holder.id if holder else None)
-    show([asdict(key) for key in found], as_json, _lines(found))
+    nothing = f"User {holder.id} has no keys." if holder else "There are no keys."
+    show([asdict(key) for key in found], as_json, _lines(found) if found else [nothing])
 
 
 def _lines(found: list[ApiKey]) -> Iterator[str]:

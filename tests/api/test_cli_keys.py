@@ -47,18 +47,35 @@ def test_a_key_is_made_listed_and_revoked_on_the_command_line(make_app: MakeApp,
     code, out, _ = run(app, keys_group, "list", "--json")
     assert (code, [key["id"] for key in json.loads(out)]) == (0, [made["id"]])
     assert made["key"] not in out
-    assert run(app, keys_group, "list", "--user", "2")[1] == ""
     assert made["id"] in run(app, keys_group, "list", "--user", "1")[1]
     assert run(app, keys_group, "revoke", made["id"]) == (0, f"revoked {made['id']} of user 1\n", "")
     assert app.test_client().get(WHO_AM_I, headers=with_key(made["key"])).status_code == 401
     assert run(app, keys_group, "revoke", made["id"]) == (1, "", "Error: Clé introuvable.\n")
 
 
-def test_plain_create_prints_the_key_and_nothing_else(make_app: MakeApp, alice: Person) -> None:
+def test_plain_create_prints_the_key_alone_and_beside_it_the_id_that_revokes_it(
+    make_app: MakeApp, alice: Person
+) -> None:
     app = make_app()
     code, out, err = run(app, keys_group, "create", "1", "--scope", READ)
-    assert (code, err) == (0, "")
-    assert app.test_client().get(WHO_AM_I, headers={"X-API-Key": out.strip()}).status_code == 200
+    (key,) = api_keys.list_all_keys(alice.db)
+    assert code == 0
+    assert err == f"Key {key.id} of user 1, shown this once. To revoke it: keys revoke {key.id}\n"
+    assert app.test_client().get(WHO_AM_I, headers={"X-API-Key": out.removesuffix("\n")}).status_code == 200
+    assert run(app, keys_group, *err.split(": ")[1].split()[1:])[0] == 0
+    assert app.test_client().get(WHO_AM_I, headers={"X-API-Key": out.removesuffix("\n")}).status_code == 401
+    for words in (("--json",), ("--dry-run",)):
+        assert run(app, keys_group, "create", "1", "--scope", READ, *words)[2] == ""
+
+
+def test_a_list_of_no_keys_says_so(make_app: MakeApp, alice: Person, bob: Person) -> None:
+    app = make_app()
+    assert run(app, keys_group, "list") == (0, "There are no keys.\n", "")
+    assert run(app, keys_group, "list", "--json") == (0, "[]\n", "")
+    key_of(alice, READ)
+    assert run(app, keys_group, "list")[1].startswith(api_keys.list_all_keys(alice.db)[0].id)
+    assert run(app, keys_group, "list", "--user", "2") == (0, "User 2 has no keys.\n", "")
+    assert run(app, keys_group, "list", "--user", "2", "--json") == (0, "[]\n", "")
 
 
 def test_a_dry_run_refuses_what_the_real_one_refuses(make_app: MakeApp, alice: Person) -> None:
