@@ -1,7 +1,9 @@
-"""New rows in tables whose ids the database gives, though somebody may have written ids by hand."""
+"""Ids of new rows: those that the database counts up, though somebody may have written some by hand, and our own."""
 
 from __future__ import annotations
 
+import secrets
+from datetime import datetime
 from typing import Any
 
 from billing_db import Connection, UniqueConflict, engine, fetch_one, lock, quoted
@@ -37,3 +39,9 @@ def _step_over_taken_ids(db: Connection, table: str, id_column: str) -> None:
         table=quoted(table),
         id_column=id_column,
     )
+
+
+def new_ids(now: datetime, count: int) -> list[str]:
+    """Ids that nobody can guess, which sort by the instant they were made at: new rows lie together at the end."""
+    first = (int(now.timestamp() * 1000) << 80) + secrets.randbits(79)
+    return [f"{first + number:032x}" for number in range(count)]

@@ -76,6 +76,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The users are the app's own: make them there.",
     },
     "user_not_found": {"fr": "Utilisateur introuvable.", "en": "User not found."},
+    "user_has_records": {
+        "fr": "L'utilisateur a des données dans l'espace {tenant_id} ({table}) : il doit y rester.",
+        "en": "The user has records in tenant {tenant_id} ({table}): he has to stay there.",
+    },
     "tenant_not_found": {"fr": "Espace introuvable.", "en": "Tenant not found."},
     "key_not_found": {"fr": "Clé introuvable.", "en": "Key not found."},
     "scope_unknown": {"fr": "Droits possibles : {known}.", "en": "Possible scopes: {known}."},
@@ -88,6 +92,51 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "A user has {most} live keys at most: revoke one first.",
     },
     "cursor_invalid": {"fr": "Curseur invalide.", "en": "Invalid cursor."},
+    # -- usage, quotas
+    "idempotency_conflict": {
+        "fr": "Cette clé d'idempotence a déjà servi pour un autre contenu.",
+        "en": "This idempotency key was used for another content.",
+    },
+    "at_too_old": {
+        "fr": "L'instant remonte à plus de 35 jours.",
+        "en": "The instant lies more than 35 days back.",
+    },
+    "at_in_future": {
+        "fr": "L'instant est à plus de 5 minutes dans le futur.",
+        "en": "The instant lies more than 5 minutes ahead.",
+    },
+    "day_is_full": {
+        "fr": "La somme de ce jour ne peut pas dépasser 2^62.",
+        "en": "A day's sum cannot exceed 2^62.",
+    },
+    "usage_event_not_found": {
+        "fr": "Aucun relevé d'usage ne porte cet identifiant.",
+        "en": "No usage event has this id.",
+    },
+    "correction_too_large": {
+        "fr": "La correction dépasse ce qui reste du relevé : {left}.",
+        "en": "The correction exceeds what is left of the event: {left}.",
+    },
+    "quota_exceeded": {
+        "fr": "Quota dépassé pour {metric} : {used} utilisés sur {limit}.",
+        "en": "Quota exceeded for {metric}: {used} of {limit} used.",
+    },
+    "spending_cap_reached": {
+        "fr": "Votre plafond de dépense pour ce mois est atteint.",
+        "en": "Your spending cap for this month is reached.",
+    },
+    "reservation_not_found": {
+        "fr": "Aucune réservation ne porte cet identifiant.",
+        "en": "No reservation has this id.",
+    },
+    "reservation_settled": {
+        "fr": "Cette réservation a déjà été réglée, avec une autre quantité.",
+        "en": "This reservation was settled already, with another quantity.",
+    },
+    "reservation_released": {
+        "fr": "Cette réservation a été libérée.",
+        "en": "This reservation was released.",
+    },
     # -- what is asked
     "not_found": {"fr": "Introuvable.", "en": "Not found."},
     "method_not_allowed": {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from billing_db import Connection, fetch_all
 from turf_saas import plans, subscriptions
+from turf_saas.many import parts
 from turf_saas.plans import Limit
 from turf_saas.settings import Settings
 from turf_saas.values import Month, UserId, instant_text
@@ -56,6 +58,11 @@ class Gauge:
         return usage_pct(self.used, self.limit)
 
 
+def worst_level(gauges: Iterable[Gauge]) -> Level | None:
+    levels = {gauge.level for gauge in gauges}
+    return "hard" if "hard" in levels else "soft" if "soft" in levels else None
+
+
 @dataclass(frozen=True)
 class Consumption:
     """A user's month: the plan that judges it and a gauge per metric, api_calls first."""
@@ -67,8 +74,7 @@ class Consumption:
 
     @property
     def worst_level(self) -> Level | None:
-        levels = {gauge.level for gauge in self.gauges}
-        return "hard" if "hard" in levels else "soft" if "soft" in levels else None
+        return worst_level(self.gauges)
 
 
 def get_consumption(
@@ -77,31 +83,90 @@ def get_consumption(
     """The month's use against its limits; a past month is judged by the plan in force at its end."""
     current = Month.of(now, settings.timezone)
     month = month or current
-    plan, counters = _plan_and_counters(db, now, user_id, month)
+    standing = find_standing(db, now, user_id, month)
+    plan = standing.plan
     if month < current:
         plan = subscriptions.find_plan_before(db, user_id, month.ends_at(settings.timezone))
     plan = plan or settings.default_plan
-    return Consumption(user_id, plan, month, _gauges(counters, plans.limits_of(settings, plan)))
+    gauges = gauges_of(without_expired(db, now, user_id, month, standing.counters), plans.limits_of(settings, plan))
+    return Consumption(user_id, plan, month, gauges)
 
 
-def _plan_and_counters(
-    db: Connection, now: datetime, user_id: UserId, month: Month
-) -> tuple[str | None, dict[str, tuple[int, int]]]:
-    """Today's plan, and used and reserved per metric: in one statement, for each is a wait among busy threads."""
+class Standing(NamedTuple):
+    """Where a user stands in a month: today's plan (None: the default one), used and reserved per metric, the cap."""
+
+    plan: str | None
+    counters: dict[str, tuple[int, int]]
+    cap_cents: int | None
+
+
+def find_standing(db: Connection, now: datetime, user_id: UserId, month: Month) -> Standing:
+    """In one statement, for each is a wait among busy threads."""
     rows = fetch_all(
         db,
-        f"""SELECT s.plan, c.metric, c.used, c.reserved
+        f"""SELECT s.plan, c.metric, c.used, c.reserved, k.amount_cents
               FROM (SELECT 1 AS one) AS always
               LEFT JOIN saas_subscriptions AS s ON s.user_id = :user_id AND {subscriptions.GIVES_ITS_PLAN}
+              LEFT JOIN spending_caps AS k ON k.user_id = :user_id
               LEFT JOIN usage_counters AS c ON c.user_id = :user_id AND c.month = :month""",  # noqa: S608  a constant
         user_id=user_id,
         now=instant_text(now),
         month=str(month),
     )
-    return rows[0]["plan"], {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
+    counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
+    return Standing(rows[0]["plan"], counters, rows[0]["amount_cents"])
 
 
-def _gauges(counters: dict[str, tuple[int, int]], limits: dict[str, Limit]) -> tuple[Gauge, ...]:
+def list_gauges(
+    db: Connection, now: datetime, settings: Settings, user_ids: Sequence[UserId]
+) -> list[tuple[UserId, Gauge]]:
+    """The gauges of many users for what they have used of a limit this month."""
+    month = str(Month.of(now, settings.timezone))
+    found: dict[tuple[UserId, str], Gauge] = {}
+    limits: dict[str | None, dict[str, Limit]] = {}
+    for part in parts(user_ids):
+        rows = fetch_all(
+            db,
+            f"""SELECT c.user_id, c.metric, c.used, s.plan
+                  FROM usage_counters AS c
+                  LEFT JOIN saas_subscriptions AS s ON s.user_id = c.user_id AND {subscriptions.GIVES_ITS_PLAN}
+                 WHERE c.month = :month AND c.user_id IN ({", ".join(f":u{n}" for n in range(len(part)))})""",  # noqa: S608
+            now=instant_text(now),
+            month=month,
+            **{f"u{n}": user_id for n, user_id in enumerate(part)},
+        )
+        for row in rows:
+            plan = row["plan"]
+            if plan not in limits:
+                limits[plan] = plans.limits_of(settings, plan or settings.default_plan)
+            limit = limits[plan].get(row["metric"])
+            if limit is not None:
+                found[row["user_id"], row["metric"]] = Gauge(row["metric"], row["used"], limit)
+    return [(user_id, gauge) for (user_id, _), gauge in found.items()]
+
+
+def without_expired(
+    db: Connection, now: datetime, user_id: UserId, month: Month, counters: dict[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """The counters without the holds whose time is over, though nobody has taken them back yet."""
+    if not any(reserved for _, reserved in counters.values()):
+        return counters
+    rows = fetch_all(
+        db,
+        """SELECT metric, SUM(quantity) AS quantity FROM usage_reservations
+            WHERE user_id = :user_id AND state = 'held' AND expires_at <= :now AND day BETWEEN :first AND :last
+            GROUP BY metric""",
+        user_id=user_id,
+        now=instant_text(now),
+        first=month.first_day.isoformat(),
+        last=month.last_day.isoformat(),
+    )
+    expired = {row["metric"]: int(row["quantity"]) for row in rows}
+    return {metric: (used, reserved - expired.get(metric, 0)) for metric, (used, reserved) in counters.items()}
+
+
+def gauges_of(counters: dict[str, tuple[int, int]], limits: dict[str, Limit]) -> tuple[Gauge, ...]:
+    """A gauge per metric that the plan names or that was used, api_calls first."""
     metrics = ["api_calls", *sorted((limits.keys() | counters.keys()) - {"api_calls"})]
     found = []
     for metric in metrics:

@@ -51,6 +51,7 @@ class Settings:
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
     self_report: bool = False
+    alert_thresholds: tuple[int, ...] = (80, 100)
     dunning_days: tuple[int, ...] = (2, 7, 14, 21)
     late_usage: str = "next_invoice"
     metrics_token: str = field(default="", repr=False)
@@ -174,15 +175,18 @@ def _matching(pattern: str, what: str) -> Callable[[Any], str]:
     return parse
 
 
-def _days(given: Any) -> tuple[int, ...]:
-    parts = given if isinstance(given, (list, tuple)) else [part.strip() for part in str(given).split(",")]
-    try:
-        days = tuple(_integer(0, 365)(part) for part in parts)
-    except ValueError:
-        days = ()
-    if not days or list(days) != sorted(set(days)):
-        raise ValueError("must be rising numbers of days, such as 2,7,14,21")
-    return days
+def _rising(low: int, high: int, what: str) -> Callable[[Any], tuple[int, ...]]:
+    def read(given: Any) -> tuple[int, ...]:
+        parts = given if isinstance(given, (list, tuple)) else [part.strip() for part in str(given).split(",")]
+        try:
+            numbers = tuple(_integer(low, high)(part) for part in parts)
+        except ValueError:
+            numbers = ()
+        if not numbers or list(numbers) != sorted(set(numbers)):
+            raise ValueError(f"must be rising numbers of {what}")
+        return numbers
+
+    return read
 
 
 def _words(given: Any) -> tuple[str, ...]:
@@ -223,7 +227,8 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "STRIPE_WEBHOOK_SECRET": ("stripe_webhook_secrets", _words),
     "BILLING_STRIPE_API_BASE": ("stripe_api_base", _matching(r"https?://\S+", "an http:// or https:// address")),
     "BILLING_SELF_REPORT": ("self_report", _flag),
-    "BILLING_DUNNING_DAYS": ("dunning_days", _days),
+    "BILLING_ALERT_THRESHOLDS": ("alert_thresholds", _rising(1, 1000, "percent, such as 80,100")),
+    "BILLING_DUNNING_DAYS": ("dunning_days", _rising(0, 365, "days, such as 2,7,14,21")),
     "BILLING_LATE_USAGE": ("late_usage", _one_of("next_invoice", "reject")),
     "BILLING_METRICS_TOKEN": ("metrics_token", _text),
     "BILLING_TRUSTED_PROXIES": ("trusted_proxies", _integer(0, 10)),

@@ -1,24 +1,355 @@
-"""What was used: written once, in the daily tables. The month's counters follow by themselves."""
+"""What was used: written once, as calls of the host's API or as events. Days and months follow in the same breath."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-from billing_db import Connection, atomic, execute
+from billing_db import Connection, RuleBroken, atomic, engine, execute, execute_many, fetch_all, fetch_one, lock
+from turf_saas.errors import BillingError, Conflict, Fault, InvalidInput, NotFound
+from turf_saas.ids import new_ids
+from turf_saas.many import parts
 from turf_saas.settings import Settings
 from turf_saas.values import UserId, instant_text, local_day
 
+API_CALLS = "api_calls"
+OLDEST = timedelta(days=35)
+NEWEST = timedelta(minutes=5)
 
-def count_call(db: Connection, now: datetime, settings: Settings, user_id: UserId, endpoint: str) -> None:
-    """One API call of the user is on record, for today in BILLING_TIMEZONE. A power cut may cost the last moments."""
+
+class NewEvent(NamedTuple):
+    """Something that was used, as somebody reports it. `metadata` is JSON, `at` is None for now."""
+
+    user_id: UserId
+    tenant_id: int
+    metric: str
+    quantity: int
+    at: datetime | None = None
+    key: str | None = None
+    metadata: str | None = None
+    corrects: str | None = None
+
+
+class Recorded(NamedTuple):
+    id: str
+    duplicate: bool
+
+
+class Day(NamedTuple):
+    """A day's sum of a metric."""
+
+    period_start: str
+    metric: str
+    total: int
+
+
+# -- calls of the host's API -------------------------------------------------------------------------
+
+
+def count_call(
+    db: Connection, now: datetime, settings: Settings, user_id: UserId, endpoint: str, calls: int = 1
+) -> None:
+    """API calls of the user are on record, for today in BILLING_TIMEZONE. A power cut may cost the last moments."""
+    with atomic(db, durable=False):
+        add_calls(db, now, local_day(now, settings.timezone).isoformat(), user_id, endpoint, calls)
+
+
+def add_calls(db: Connection, now: datetime, day: str, user_id: UserId, endpoint: str, calls: int) -> None:
+    """The same, in the caller's transaction."""
+    execute(
+        db,
+        """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
+           VALUES (:user_id, :day, :calls, :endpoint, :now)
+           ON CONFLICT (user_id, date, endpoint)
+           DO UPDATE SET api_calls = consumption_log.api_calls + excluded.api_calls""",
+        user_id=user_id,
+        day=day,
+        calls=calls,
+        endpoint=endpoint,
+        now=instant_text(now),
+    )
+
+
+def uncount_call(db: Connection, day: str, user_id: UserId, endpoint: str, calls: int = 1) -> None:
+    """Calls that were counted on that day are given back."""
     with atomic(db, durable=False):
         execute(
             db,
-            """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
-               VALUES (:user_id, :day, 1, :endpoint, :now)
-               ON CONFLICT (user_id, date, endpoint) DO UPDATE SET api_calls = consumption_log.api_calls + 1""",
+            """UPDATE consumption_log SET api_calls = api_calls - :calls
+                WHERE user_id = :user_id AND date = :day AND endpoint = :endpoint AND api_calls >= :calls""",
             user_id=user_id,
-            day=local_day(now, settings.timezone).isoformat(),
+            day=day,
             endpoint=endpoint,
-            now=instant_text(now),
+            calls=calls,
         )
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def record_event(db: Connection, now: datetime, settings: Settings, event: NewEvent) -> Recorded:
+    """One event is on record. The same key with the same content: the first event again."""
+    return record_events(db, now, settings, [event], single=True)[0]
+
+
+def record_events(
+    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool = False
+) -> list[Recorded]:
+    """All of the events are on record with their days, or none of them; faults name their place, all of them."""
+    with atomic(db):
+        ids = new_ids(now, len(events))
+        found, faults = _claim_keys(db, events, ids)
+        for index, event in enumerate(events):
+            if index not in found and event.at is not None and not now - OLDEST <= event.at <= now + NEWEST:
+                faults[index] = Fault("at", "at_too_old" if event.at < now else "at_in_future", {})
+        if faults:
+            raise _refusal(faults, single=single)
+        fresh = [(ids[index], event) for index, event in enumerate(events) if index not in found]
+        _insert(db, now, settings, fresh)
+    return [Recorded(found.get(index, ids[index]), index in found) for index in range(len(events))]
+
+
+def _refusal(faults: dict[int, Fault], *, single: bool) -> BillingError:
+    """Faults of one kind are that kind's refusal, others together are invalid input."""
+    placed = [
+        Fault(f"/{fault.loc}" if single else f"/events/{index}/{fault.loc}", fault.code, fault.params)
+        for index, fault in sorted(faults.items())
+    ]
+    codes = {fault.code for fault in placed}
+    if codes == {"idempotency_conflict"}:
+        return Conflict("idempotency_conflict", faults=placed)
+    if single:
+        return InvalidInput(placed[0].code, faults=placed, **placed[0].params)
+    return InvalidInput("invalid_input", faults=placed, where=", ".join(fault.loc for fault in placed[:5]))
+
+
+def _claim_keys(
+    db: Connection, events: Sequence[NewEvent], ids: Sequence[str]
+) -> tuple[dict[int, str], dict[int, Fault]]:
+    """Take the events' keys. What was taken before: the first event's id per index, or a fault for another content."""
+    keyed = [index for index, event in enumerate(events) if event.key is not None]
+    if not keyed:
+        return {}, {}
+    first: dict[tuple[UserId, str], int] = {}
+    content: dict[int, int] = {}
+    for index in keyed:
+        event = events[index]
+        content[index] = _content(event)
+        first.setdefault((event.user_id, event.key), index)  # type: ignore[arg-type]
+    rows = [
+        {"user_id": key[0], "key": key[1], "content": content[i], "id": ids[i], "tenant_id": events[i].tenant_id}
+        for key, i in sorted(first.items())  # in one order for everybody: two batches never wait for each other
+    ]
+    added = execute_many(
+        db,
+        """INSERT INTO usage_keys (user_id, idempotency_key, content, event_id, tenant_id)
+           VALUES (:user_id, :key, :content, :id, :tenant_id) ON CONFLICT DO NOTHING""",
+        rows,
+    )
+    if added == len(keyed):
+        return {}, {}
+    stored = _find_keys(db, list(first))
+    found, faults = {}, {}
+    for index in keyed:
+        event_id, stored_content = stored[events[index].user_id, events[index].key]  # type: ignore[index]
+        if stored_content != content[index]:
+            faults[index] = Fault("idempotency_key", "idempotency_conflict", {})
+        elif event_id != ids[index]:
+            found[index] = event_id
+    return found, faults
+
+
+def _find_keys(db: Connection, keys: list[tuple[UserId, str]]) -> dict[tuple[UserId, str], tuple[str, int]]:
+    """The event and the content of each key."""
+    found = {}
+    for part in parts(keys):
+        asked = ", ".join(f"(:u{n}, :k{n})" for n in range(len(part)))
+        values: dict[str, UserId] = {}
+        for n, (user_id, key) in enumerate(part):
+            values |= {f"u{n}": user_id, f"k{n}": key}
+        for row in fetch_all(
+            db,
+            f"""SELECT user_id, idempotency_key, content, event_id FROM usage_keys
+                 WHERE (user_id, idempotency_key) IN (VALUES {asked})""",  # noqa: S608  placeholders
+            **values,
+        ):
+            found[row["user_id"], row["idempotency_key"]] = (row["event_id"], row["content"])
+    return found
+
+
+def _content(event: NewEvent) -> int:
+    """What the client sent, as 64 bits: the server's own clock is not in it, so a retry without `at` is the same."""
+    at = event.at.astimezone(UTC).isoformat() if event.at is not None else ""
+    sent = "\0".join((event.metric, str(event.quantity), at, event.metadata or "", event.corrects or ""))
+    return int.from_bytes(hashlib.sha256(sent.encode()).digest()[:8], signed=True)
+
+
+def _insert(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    events: Sequence[tuple[str, NewEvent]],
+    *,
+    day: str | None = None,
+) -> None:
+    """The events and, summed up, their days. A batch's counters first, in one order: days' triggers touch them too."""
+    rows, sums = [], dict[tuple[UserId, str, str], list[int]]()
+    recorded = instant_text(now)
+    today = day or local_day(now, settings.timezone).isoformat()
+    for event_id, event in events:
+        at, day = recorded, today
+        if event.at is not None:
+            at, day = instant_text(event.at), local_day(event.at, settings.timezone).isoformat()
+        rows.append(
+            {
+                "id": event_id,
+                "tenant_id": event.tenant_id,
+                "user_id": event.user_id,
+                "metric": event.metric,
+                "quantity": event.quantity,
+                "day": day,
+                "at": at,
+                "now": recorded,
+                "key": event.key,
+                "metadata": event.metadata,
+                "corrects": event.corrects,
+            }
+        )
+        total = sums.setdefault((event.user_id, event.metric, day), [0, event.tenant_id])
+        total[0] += event.quantity
+    execute_many(
+        db,
+        """INSERT INTO usage_events (id, tenant_id, user_id, metric, quantity, day, at, recorded_at,
+                                     idempotency_key, metadata, corrects)
+           VALUES (:id, :tenant_id, :user_id, :metric, :quantity, :day, :at, :now, :key, :metadata, :corrects)""",
+        rows,
+    )
+    days = [
+        {"user_id": user_id, "metric": metric, "day": day, "total": total, "tenant_id": tenant_id, "now": recorded}
+        for (user_id, metric, day), (total, tenant_id) in sorted(sums.items())
+    ]
+    touch_counters(db, days)
+    _add_to_days(db, days)
+
+
+def touch_counters(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
+    """On PostgreSQL: hold the counters' rows before the days', in key order, or two batches could lock each other."""
+    if engine(db) != "postgresql":
+        return
+    months = sorted({(day["user_id"], str(day["day"])[:7], day["metric"]) for day in days})
+    execute_many(
+        db,
+        """INSERT INTO usage_counters (user_id, month, metric) VALUES (:user_id, :month, :metric)
+           ON CONFLICT (user_id, month, metric) DO UPDATE SET used = usage_counters.used""",
+        [{"user_id": user_id, "month": month, "metric": metric} for user_id, month, metric in months],
+    )
+
+
+def _add_to_days(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
+    """A correction changes the day of its event, which is there: as a new row it would be less than nothing."""
+    if days and int(days[0]["total"]) < 0:
+        execute_many(
+            db,
+            """UPDATE usage_aggregates SET total = total + :total, updated_at = :now
+                WHERE user_id = :user_id AND metric = :metric AND period_start = :day""",
+            days,
+        )
+        return
+    try:
+        execute_many(
+            db,
+            """INSERT INTO usage_aggregates (user_id, metric, period_start, total, tenant_id, created_at, updated_at)
+               VALUES (:user_id, :metric, :day, :total, :tenant_id, :now, :now)
+               ON CONFLICT (user_id, metric, period_start)
+               DO UPDATE SET total = usage_aggregates.total + excluded.total, updated_at = excluded.updated_at""",
+            days,
+        )
+    except RuleBroken:  # a day holds 512 times the largest quantity
+        raise InvalidInput("day_is_full") from None
+
+
+# -- corrections -------------------------------------------------------------------------------------
+
+
+def correct_event(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    corrects: str,
+    quantity: int,
+    *,
+    key: str | None = None,
+    metadata: str | None = None,
+) -> Recorded:
+    """Part or all of an event is taken back, on the event's own day. quantity is negative."""
+    with atomic(db):
+        lock(db, f"billing_correct_{corrects}")
+        event = fetch_one(
+            db,
+            "SELECT user_id, metric, quantity, day FROM usage_events WHERE id = :id AND tenant_id = :tenant_id",
+            id=corrects,
+            tenant_id=tenant_id,
+        )
+        if event is None or event["quantity"] < 0:
+            raise NotFound("usage_event_not_found")
+        correction = NewEvent(
+            event["user_id"], tenant_id, event["metric"], quantity, key=key, metadata=metadata, corrects=corrects
+        )
+        [event_id] = new_ids(now, 1)
+        found, faults = _claim_keys(db, [correction], [event_id])
+        if faults:
+            raise _refusal(faults, single=True)
+        if found:
+            return Recorded(found[0], duplicate=True)
+        left = event["quantity"] + _corrected(db, corrects)
+        if left + quantity < 0:
+            raise Conflict("correction_too_large", left=left)
+        _insert(db, now, settings, [(event_id, correction)], day=event["day"])
+    return Recorded(event_id, duplicate=False)
+
+
+def _corrected(db: Connection, event_id: str) -> int:
+    row = fetch_one(
+        db, "SELECT COALESCE(SUM(quantity), 0) AS total FROM usage_events WHERE corrects = :id", id=event_id
+    )
+    return int(row["total"]) if row else 0
+
+
+# -- days ------------------------------------------------------------------------------------------
+
+
+def list_days(
+    db: Connection,
+    user_id: UserId,
+    *,
+    metric: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+    limit: int,
+    before: tuple[str, str] | None = None,
+) -> list[Day]:
+    """A user's daily sums, newest first; `before` is the day and metric after which the list goes on."""
+    conditions = ["user_id = :user_id"]
+    params: dict[str, UserId] = {"user_id": user_id, "limit": limit}
+    for condition, name, value in (
+        ("metric = :metric", "metric", metric),
+        ("day >= :first", "first", first),
+        ("day <= :last", "last", last),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            params[name] = value
+    if before is not None:
+        conditions.append("(day < :before_day OR (day = :before_day AND metric > :before_metric))")
+        params |= {"before_day": before[0], "before_metric": before[1]}
+    rows = fetch_all(
+        db,
+        f"""SELECT day, metric, CAST(SUM(quantity) AS BIGINT) AS total FROM daily_usage
+             WHERE {" AND ".join(conditions)}
+             GROUP BY day, metric ORDER BY day DESC, metric LIMIT :limit""",  # noqa: S608  our own words
+        **params,
+    )
+    return [Day(row["day"], row["metric"], row["total"]) for row in rows]

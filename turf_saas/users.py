@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from billing_db import Connection, RuleBroken, atomic, execute, fetch_one, quoted
+from billing_db import Connection, RuleBroken, atomic, execute, fetch_all, fetch_one, quoted
+from turf_saas.many import parts
 from turf_saas.values import MAX_USER_ID, UserId, can_be_stored, instant_text
 
 Role = Literal["user", "admin"]
@@ -70,6 +72,21 @@ def find_user(db: Connection, users: UsersTable, user_id: UserId) -> User | None
     except RuleBroken:  # a PostgreSQL column of type uuid refuses what is not one
         return None
     return User(row["id"], row["tenant_id"], row["role"]) if row else None
+
+
+def find_tenants(db: Connection, users: UsersTable, user_ids: Sequence[UserId]) -> dict[UserId, int]:
+    """The tenant of each of these users; who does not exist is not in it."""
+    found: dict[UserId, int] = {}
+    for part in parts(user_ids):
+        rows = fetch_all(
+            db,
+            f"""SELECT u.{users.sql_id} AS id, COALESCE(a.tenant_id, 1) AS tenant_id
+                  FROM {users.sql_table} AS u LEFT JOIN billing_accounts AS a ON a.user_id = u.{users.sql_id}
+                 WHERE u.{users.sql_id} IN ({", ".join(f":u{n}" for n in range(len(part)))})""",  # noqa: S608
+            **{f"u{n}": user_id for n, user_id in enumerate(part)},
+        )
+        found |= {row["id"]: row["tenant_id"] for row in rows}
+    return found
 
 
 def enter_user(db: Connection, now: datetime, users: UsersTable, user_id: UserId) -> None:

@@ -31,6 +31,14 @@ def local_day(instant: datetime, zone: tzinfo) -> date:
     return instant.astimezone(zone).date()
 
 
+def end_of_day(day: date, zone: tzinfo) -> datetime:
+    """The first instant after a local day. (The calendar's very edges are taken as UTC.)"""
+    try:
+        return datetime.combine(day + timedelta(days=1), datetime.min.time(), zone).astimezone(UTC)
+    except OverflowError:
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)
+
+
 @dataclass(frozen=True, order=True)
 class Month:
     """A calendar month: the unit of limits, usage and invoices."""
@@ -66,9 +74,5 @@ class Month:
         return date(self.year, self.number + 1, 1) - timedelta(days=1)
 
     def ends_at(self, zone: tzinfo) -> datetime:
-        """The first instant after the month. (The calendar's very edges are taken as UTC.)"""
-        last = datetime.combine(self.last_day, datetime.min.time(), zone)
-        try:
-            return (last.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
-        except OverflowError:
-            return datetime.max.replace(microsecond=0, tzinfo=UTC)
+        """The first instant after the month."""
+        return end_of_day(self.last_day, zone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from turf_saas.plans import CATALOGUE
+from turf_saas.plans import CATALOGUE, limits_of
 from turf_saas.settings import (
     LIMIT_PREFIX,
     MENTION_PREFIX,
@@ -21,7 +21,7 @@ GIVEN = {match[1]: match[2] for match in NAMED}
 LIMITS = {
     limit_name(plan.code, metric): "unlimited" if limit is None else str(limit)
     for plan in CATALOGUE.values()
-    for metric, limit in plan.included.items()
+    for metric, limit in limits_of(read_settings({"TURF_SAAS_DB": "x"}), plan.code).items()
 }
 OF_THE_HOST = {"JWT_SECRET_KEY": "", "PORT": "5000", "TURF_SAAS_DB": "instance/turf_saas.db"}
 

@@ -1,0 +1,205 @@
+"""May this be used? It is counted first and judged then, in one transaction: a refusal takes the count back.
+
+So a hundred calls at once see each other's counts, on both engines, and never more are admitted than the limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing_db import Connection, atomic, fetch_one
+from turf_saas import plans, reservations, thresholds, usage
+from turf_saas.errors import TooMany
+from turf_saas.plans import UNLIMITED, Limit, PlanLimit, Window
+from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, worst_level
+from turf_saas.reservations import Reservation
+from turf_saas.settings import Settings
+from turf_saas.usage import API_CALLS, NewEvent
+from turf_saas.users import User
+from turf_saas.values import Month, UserId, end_of_day, local_day
+
+
+class QuotaExceeded(TooMany):
+    """Not admitted, and nothing was counted. `used` is what had been used (and held) before."""
+
+    def __init__(self, code: str, *, metric: str, used: int, limit: Limit, resets_in_seconds: int) -> None:
+        super().__init__(code, retry_after=resets_in_seconds, metric=metric, used=used, limit=limit)
+        self.metric, self.used, self.limit, self.resets_in_seconds = metric, used, limit, resets_in_seconds
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of a decision beside the plan's own words: None leaves them as they are."""
+
+    soft: bool | None = None
+    limit: int | None = None
+    window: Window | None = None
+
+    def of(self, rule: PlanLimit) -> PlanLimit:
+        policy = rule.policy if self.soft is None else "soft" if self.soft else "hard"
+        if self.limit is not None and self.soft is None:
+            policy = "hard"  # who names a limit means it
+        included = rule.included if self.limit is None else self.limit
+        return PlanLimit(included, policy, self.window or rule.window)
+
+
+THE_PLANS = Terms()
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What was admitted, and where the user stands with it. `crossed`: a threshold was reached for the first time."""
+
+    user: User
+    metric: str
+    quantity: int
+    day: str
+    gauge: Gauge
+    resets_in_seconds: int
+    worst_level: Level | None
+    crossed: bool
+    endpoint: str = ""
+    event_id: str | None = None
+
+
+def spend(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    user: User,
+    metric: str,
+    quantity: int,
+    *,
+    endpoint: str = "",
+    terms: Terms = THE_PLANS,
+) -> Admission:
+    """Counted, or QuotaExceeded and nothing is. API calls go to the log of calls, everything else is an event."""
+    day = local_day(now, settings.timezone).isoformat()
+    with atomic(db, durable=metric != API_CALLS):
+        event_id = None
+        if metric == API_CALLS:
+            usage.add_calls(db, now, day, user.id, endpoint, quantity)
+        else:
+            event_id = usage.record_event(db, now, settings, NewEvent(user.id, user.tenant_id, metric, quantity)).id
+        return judge(db, now, settings, user, metric, quantity, terms, endpoint=endpoint, event_id=event_id)
+
+
+def reserve(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    user: User,
+    metric: str,
+    quantity: int,
+    *,
+    lifetime: timedelta = reservations.LIFETIME,
+) -> Reservation:
+    """Held until it is settled, released or too old; or QuotaExceeded."""
+    with atomic(db):
+        held = reservations.hold(db, now, settings, user, metric, quantity, lifetime)
+        judge(db, now, settings, user, metric, quantity, THE_PLANS, held=True)
+    return held
+
+
+def give_back(db: Connection, now: datetime, settings: Settings, admission: Admission) -> None:
+    """What was admitted did not take place after all."""
+    if admission.event_id is None:
+        usage.uncount_call(db, admission.day, admission.user.id, admission.endpoint, admission.quantity)
+    else:
+        usage.correct_event(db, now, settings, admission.user.tenant_id, admission.event_id, -admission.quantity)
+
+
+def judge(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    user: User,
+    metric: str,
+    quantity: int,
+    terms: Terms,
+    *,
+    endpoint: str = "",
+    event_id: str | None = None,
+    held: bool = False,
+) -> Admission:
+    """Where the user stands after `quantity` was counted (or held) in this transaction; QuotaExceeded past a limit."""
+    today = local_day(now, settings.timezone)
+    month = Month(today.year, today.month)
+    standing = find_standing(db, now, user.id, month)
+    plan = standing.plan or settings.default_plan
+    rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
+    gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
+    over = rule.policy == "hard" and _is_over(gauge)
+    cap_passed = _cap_passed(settings, plan, standing.counters, standing.cap_cents)
+    if (over or cap_passed) and reservations.expire(db, now, user.id):
+        standing = find_standing(db, now, user.id, month)
+        gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
+        over = rule.policy == "hard" and _is_over(gauge)
+        cap_passed = _cap_passed(settings, plan, standing.counters, standing.cap_cents)
+    day_ends = end_of_day(today if rule.window == "day" else month.last_day, settings.timezone)
+    resets = max(1, math.ceil((day_ends - now).total_seconds()))
+    if over or cap_passed:
+        raise QuotaExceeded(
+            "quota_exceeded" if over else "spending_cap_reached",
+            metric=metric,
+            used=gauge.used + gauge.reserved - quantity,
+            limit=rule.included if over else standing.cap_cents,
+            resets_in_seconds=resets,
+        )
+    gauges = gauges_of(standing.counters, plans.limits_of(settings, plan))
+    crossed = not held and thresholds.note_crossings(
+        db, now, settings, user, month, [one for one in gauges if one.metric == metric]
+    )
+    return Admission(
+        user,
+        metric,
+        quantity,
+        today.isoformat(),
+        gauge,
+        resets,
+        worst_level((*gauges, gauge)),
+        crossed,
+        endpoint,
+        event_id,
+    )
+
+
+def _gauge(
+    db: Connection,
+    user_id: UserId,
+    metric: str,
+    today: str,
+    rule: PlanLimit,
+    counters: dict[str, tuple[int, int]],
+) -> Gauge:
+    used, reserved = counters.get(metric, (0, 0))
+    if rule.window == "day":
+        used, reserved = _today(db, user_id, metric, today)
+    return Gauge(metric, used, rule.included, reserved)
+
+
+def _today(db: Connection, user_id: UserId, metric: str, day: str) -> tuple[int, int]:
+    row = fetch_one(
+        db,
+        """SELECT (SELECT COALESCE(SUM(quantity), 0) FROM daily_usage
+                    WHERE user_id = :user_id AND metric = :metric AND day = :day) AS used,
+                  (SELECT COALESCE(SUM(quantity), 0) FROM usage_reservations
+                    WHERE user_id = :user_id AND metric = :metric AND day = :day AND state = 'held') AS reserved""",
+        user_id=user_id,
+        metric=metric,
+        day=day,
+    )
+    return (int(row["used"]), int(row["reserved"])) if row else (0, 0)
+
+
+def _is_over(gauge: Gauge) -> bool:
+    return gauge.limit is not None and gauge.used + gauge.reserved > gauge.limit
+
+
+def _cap_passed(settings: Settings, plan: str, counters: dict[str, tuple[int, int]], cap: int | None) -> bool:
+    if cap is None:
+        return False
+    spoken_for = {metric: used + reserved for metric, (used, reserved) in counters.items()}
+    return plans.overage_cents(settings, plan, spoken_for) > cap

@@ -1,0 +1,182 @@
+"""Quantities held for work under way: they count against the limit until they are settled, released or too old."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing_db import Connection, atomic, execute, execute_many, fetch_all, fetch_one
+from turf_saas import usage
+from turf_saas.errors import Conflict, NotFound
+from turf_saas.ids import new_ids
+from turf_saas.settings import Settings
+from turf_saas.usage import NewEvent
+from turf_saas.users import User
+from turf_saas.values import UserId, instant_text, local_day
+
+LIFETIME = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """`settled_quantity` is what was used in truth, once that is known."""
+
+    id: str
+    user_id: UserId
+    metric: str
+    quantity: int
+    state: str
+    settled_quantity: int | None
+    expires_at: str
+
+
+def hold(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    user: User,
+    metric: str,
+    quantity: int,
+    lifetime: timedelta = LIFETIME,
+) -> Reservation:
+    """Held, in the caller's transaction, which judges it: see admission.reserve."""
+    [reservation_id] = new_ids(now, 1)
+    day = local_day(now, settings.timezone).isoformat()
+    expires_at = instant_text(now + lifetime)
+    execute(
+        db,
+        """INSERT INTO usage_counters (user_id, month, metric, reserved, tenant_id)
+           VALUES (:user_id, :month, :metric, :quantity, :tenant_id)
+           ON CONFLICT (user_id, month, metric)
+           DO UPDATE SET reserved = usage_counters.reserved + excluded.reserved""",
+        user_id=user.id,
+        month=day[:7],
+        metric=metric,
+        quantity=quantity,
+        tenant_id=user.tenant_id,
+    )
+    execute(
+        db,
+        """INSERT INTO usage_reservations (id, tenant_id, user_id, metric, day, quantity, created_at, expires_at)
+           VALUES (:id, :tenant_id, :user_id, :metric, :day, :quantity, :now, :expires_at)""",
+        id=reservation_id,
+        tenant_id=user.tenant_id,
+        user_id=user.id,
+        metric=metric,
+        day=day,
+        quantity=quantity,
+        now=instant_text(now),
+        expires_at=expires_at,
+    )
+    return Reservation(reservation_id, user.id, metric, quantity, "held", None, expires_at)
+
+
+def settle(
+    db: Connection, now: datetime, settings: Settings, reservation: Reservation, tenant_id: int, quantity: int
+) -> Reservation:
+    """The true quantity is counted today, whatever was held, also when the hold is over. Again: the same answer."""
+    with atomic(db):
+        if not _close(db, now, reservation, "settled", ("held", "expired")):
+            return _settled_before(get_reservation(db, tenant_id, reservation.id), quantity)
+        event_id = None
+        if quantity:
+            event = NewEvent(reservation.user_id, tenant_id, reservation.metric, quantity)
+            event_id = usage.record_event(db, now, settings, event).id
+        execute(
+            db,
+            "UPDATE usage_reservations SET settled_quantity = :quantity, event_id = :event_id WHERE id = :id",
+            quantity=quantity,
+            event_id=event_id,
+            id=reservation.id,
+        )
+        return get_reservation(db, tenant_id, reservation.id)
+
+
+def _settled_before(found: Reservation, quantity: int) -> Reservation:
+    if found.state == "settled" and found.settled_quantity == quantity:
+        return found
+    raise Conflict(f"reservation_{found.state}")
+
+
+def release(db: Connection, now: datetime, reservation: Reservation, tenant_id: int) -> Reservation:
+    """Nothing was used. A hold that is over is over; one that was settled is not taken back so."""
+    with atomic(db):
+        _close(db, now, reservation, "released", ("held",))
+        found = get_reservation(db, tenant_id, reservation.id)
+    if found.state == "settled":
+        raise Conflict("reservation_settled")
+    return found
+
+
+def get_reservation(db: Connection, tenant_id: int, reservation_id: str) -> Reservation:
+    row = fetch_one(
+        db,
+        """SELECT id, user_id, metric, quantity, state, settled_quantity, expires_at FROM usage_reservations
+            WHERE id = :id AND tenant_id = :tenant_id""",
+        id=reservation_id,
+        tenant_id=tenant_id,
+    )
+    if row is None:
+        raise NotFound("reservation_not_found")
+    return Reservation(*(row[name] for name in Reservation.__dataclass_fields__))
+
+
+def expire(db: Connection, now: datetime, user_id: UserId) -> bool:
+    """Take back the user's holds whose time is over; whether there was any. In the caller's transaction."""
+    rows = fetch_all(
+        db,
+        """UPDATE usage_reservations SET state = 'expired', closed_at = :now
+            WHERE user_id = :user_id AND state = 'held' AND expires_at <= :now
+        RETURNING metric, day, quantity""",
+        user_id=user_id,
+        now=instant_text(now),
+    )
+    sums: dict[tuple[str, str], int] = {}
+    for row in rows:
+        place = (row["day"][:7], row["metric"])
+        sums[place] = sums.get(place, 0) + row["quantity"]
+    execute_many(
+        db,
+        """UPDATE usage_counters SET reserved = reserved - :quantity
+            WHERE user_id = :user_id AND month = :month AND metric = :metric""",
+        [
+            {"user_id": user_id, "month": month, "metric": metric, "quantity": quantity}
+            for (month, metric), quantity in sorted(sums.items())
+        ],
+    )
+    return bool(rows)
+
+
+def _close(db: Connection, now: datetime, reservation: Reservation, state: str, from_states: tuple[str, ...]) -> bool:
+    """Whether it was this call that ended the hold. The counter first, as whoever judges it does."""
+    for old in from_states:
+        row = fetch_one(
+            db,
+            "SELECT user_id, metric, day, quantity FROM usage_reservations WHERE id = :id AND state = :old",
+            id=reservation.id,
+            old=old,
+        )
+        if row is None:
+            continue
+        usage.touch_counters(db, [{"user_id": row["user_id"], "metric": row["metric"], "day": row["day"]}])
+        closed = execute(
+            db,
+            "UPDATE usage_reservations SET state = :state, closed_at = :now WHERE id = :id AND state = :old",
+            state=state,
+            now=instant_text(now),
+            id=reservation.id,
+            old=old,
+        )
+        if closed and old == "held":
+            execute(
+                db,
+                """UPDATE usage_counters SET reserved = reserved - :quantity
+                    WHERE user_id = :user_id AND month = :month AND metric = :metric""",
+                quantity=row["quantity"],
+                user_id=row["user_id"],
+                month=row["day"][:7],
+                metric=row["metric"],
+            )
+        if closed:
+            return True
+    return False
