@@ -149,6 +149,20 @@ def revoke_key(
     return replace(key, revoked_at=instant_text(now))
 
 
+def revoke_keys_elsewhere(db: Connection, now: datetime, user_id: UserId, tenant_id: int) -> int:
+    """How many live keys of the user for another tenant have been revoked."""
+    with atomic(db):
+        lock(db, _lock_name(user_id))
+        return execute(
+            db,
+            """UPDATE billing_api_keys SET revoked_at = :now
+                WHERE user_id = :user_id AND tenant_id <> :tenant_id AND revoked_at IS NULL""",
+            user_id=user_id,
+            tenant_id=tenant_id,
+            now=instant_text(now),
+        )
+
+
 def _lock_name(user_id: UserId) -> str:
     return f"billing_api_keys_{user_id}"
 

@@ -1,4 +1,4 @@
-"""`flask billing admin …`: who runs the place."""
+"""`flask billing admin …`: who runs the place, and in which tenant a user is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from api_v1.blueprint import billing_bp
 from api_v1.commands.shared import as_json, dry_run, get_user, in_one_sentence, show
 from api_v1.runtime import current_runtime
 from turf_saas import accounts, users
+from turf_saas.assignment import Assigned, assign_user
 from turf_saas.rehearsal import rehearsal
 
-admin = AppGroup("admin", help="Who is an admin of his tenant.")
+admin = AppGroup("admin", help="Who is an admin of his tenant, and who is in which.")
 billing_bp.cli.add_command(admin)
 
 
@@ -55,3 +56,40 @@ def grant(user: str, revoke: bool, as_json: bool, dry_run: bool) -> None:
     becomes = f"would be: {role} (is: {found.role})" if dry_run else f"is now: {role}"
     answer = {"dry_run": dry_run, "user_id": found.id, "tenant_id": found.tenant_id, "role": role}
     show(answer, as_json, [f"user {found.id} of tenant {found.tenant_id} {becomes}"])
+
+
+@admin.command("assign")
+@click.argument("user")
+@click.option("--tenant", "tenant_id", type=int, required=True, help="The number of the tenant.")
+@as_json
+@dry_run
+@in_one_sentence
+def assign(user: str, tenant_id: int, as_json: bool, dry_run: bool) -> None:
+    """Put USER (an id or an e-mail) in a tenant, as a plain user of it.
+
+    Refused when he has subscriptions, usage or invoices in another tenant. His API keys for another one are revoked.
+    """
+    runtime = current_runtime()
+    db, found = runtime.db(), get_user(runtime, user)
+    with rehearsal(db, dry_run=dry_run):
+        done = assign_user(db, runtime.now(), runtime.users, found.id, tenant_id)
+    answer = {
+        "dry_run": dry_run,
+        "user_id": done.user.id,
+        "tenant_id": done.user.tenant_id,
+        "role": done.user.role,
+        "keys_revoked": done.keys_revoked,
+    }
+    show(answer, as_json, [_assigned(done, dry_run)])
+
+
+def _assigned(done: Assigned, dry_run: bool) -> str:
+    user, before = done.user, done.before
+    if user == before:
+        return f"user {user.id} is in tenant {user.tenant_id} already: nothing was done"
+    becomes = "would be" if dry_run else "is now"
+    revoked = f", API keys revoked: {done.keys_revoked}" if done.keys_revoked else ""
+    return (
+        f"user {user.id} {becomes} in tenant {user.tenant_id}: {user.role} "
+        f"({'is' if dry_run else 'was'} in tenant {before.tenant_id}: {before.role}){revoked}"
+    )
