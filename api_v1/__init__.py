@@ -8,6 +8,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     demo as _demo,
     keys as _keys,
 )
+from api_v1.metered import metered, requires_quota
 from api_v1.routes import (  # noqa: F401  register the routes
     accounts as _accounts,
     api_keys as _api_keys,
@@ -16,4 +17,4 @@ from api_v1.routes import (  # noqa: F401  register the routes
     ops as _ops,
 )
 
-__all__ = ["Billing", "billing_bp"]
+__all__ = ["Billing", "billing_bp", "metered", "requires_quota"]

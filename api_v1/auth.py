@@ -13,6 +13,7 @@ from werkzeug.exceptions import Unauthorized
 
 from api_v1 import csrf, tokens
 from api_v1.runtime import Runtime, current_request, current_runtime
+from billing_db import Connection
 from turf_saas import api_keys, users
 from turf_saas.errors import Forbidden, Unauthenticated
 from turf_saas.users import User
@@ -30,7 +31,7 @@ class Caller:
 
     user_id: UserId
     tenant_id: int
-    role: str
+    role: users.Role
     scopes: frozenset[str] | None = None
     by_cookie: bool = False
 
@@ -60,6 +61,17 @@ def require(who: str, scope: str | None = None) -> Caller:
     return caller
 
 
+def find_user(runtime: Runtime, asked: Request) -> User | None:
+    """Who calls, when we know him. For routes of the host, which has its own say about who may call them."""
+    caller: Caller | None = getattr(asked, "billing_caller", None)
+    if caller is None:
+        try:
+            caller = asked.billing_caller = _identify(runtime, asked)  # type: ignore[attr-defined]
+        except (Unauthenticated, Forbidden):
+            return None
+    return User(caller.user_id, caller.tenant_id, caller.role)
+
+
 def _identify(runtime: Runtime, asked: Request) -> Caller:
     identity, by_cookie = _host_identity(runtime, asked), False
     if identity is not None:
@@ -67,7 +79,9 @@ def _identify(runtime: Runtime, asked: Request) -> Caller:
     else:
         identity, by_cookie = tokens.identity_from_jwt(runtime, asked)
     if identity is not None:
-        user = _vouched(runtime, identity)
+        user = find_vouched(runtime, runtime.db(), identity)
+        if user is None:
+            raise Unauthenticated("unauthenticated")
         return Caller(user.id, user.tenant_id, _role(runtime, user), by_cookie=by_cookie)
     given = tokens.api_key(asked)
     if given is not None:
@@ -150,18 +164,16 @@ def _sent_by_the_browser(asked: Request) -> bool:
 # -- what the database says ----------------------------------------------------------------------------
 
 
-def _vouched(runtime: Runtime, identity: Any) -> User:
+def find_vouched(runtime: Runtime, db: Connection, identity: Any) -> User | None:
     """The user with this id. Where the host's users are elsewhere, one whom it vouches for is entered."""
-    db, table = runtime.db(), runtime.users
+    table = runtime.users
     user_id = table.parse_id(identity)
     if user_id is None:
-        raise Unauthenticated("unauthenticated")
+        return None
     user = users.find_user(db, table, user_id)
     if user is None and table.ours and not runtime.settings.accounts:
         users.enter_user(db, runtime.now(), table, user_id)
         user = users.find_user(db, table, user_id)
-    if user is None:
-        raise Unauthenticated("unauthenticated")
     return user
 
 
@@ -176,6 +188,6 @@ def _key_holder(runtime: Runtime, given: str) -> Caller:
     return Caller(user.id, user.tenant_id, _role(runtime, user), frozenset(key.scopes))
 
 
-def _role(runtime: Runtime, user: User) -> str:
+def _role(runtime: Runtime, user: User) -> users.Role:
     is_admin = runtime.hooks.is_admin
     return "admin" if is_admin is not None and is_admin(user.id) else user.role

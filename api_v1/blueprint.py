@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, has_app_context
 from flask.cli import AppGroup
 
-from api_v1.runtime import Hooks, Runtime
+from api_v1.face import Face
+from api_v1.runtime import Hooks, Runtime, current_runtime
 
 PREFIX = "/api/v1/billing"
 CLI_GROUP = "billing"
 SPARE_CLI_GROUP = "turf-billing"
 FLASK_OPTIONS = {"url_prefix", "subdomain", "url_defaults", "name", "name_prefix", "cli_group"}
+
+
+class Extension(Runtime, Face):
+    """What stands in app.extensions["billing"]."""
+
+    def _runtime(self) -> Runtime:
+        return self
 
 
 class BillingBlueprint(Blueprint):
@@ -28,7 +36,7 @@ class BillingBlueprint(Blueprint):
         _refuse_unknown(options, hooks)
         _refuse_twice(app)
         _refuse_whole_site(self, options)
-        app.extensions["billing"] = Runtime(app, hooks)
+        app.extensions["billing"] = Extension(app, hooks)
         if CLI_GROUP in app.cli.commands:
             options.setdefault("cli_group", SPARE_CLI_GROUP)
         super().register(app, options)
@@ -39,11 +47,15 @@ def _refuse_unknown(options: dict[str, Any], hooks: Hooks) -> None:
     """Flask passes over an option that it does not know, and a mistyped hook would be a login that never works."""
     unknown = sorted(options.keys() - FLASK_OPTIONS)
     if unknown:
-        raise TypeError(f"billing knows no option {unknown[0]!r}; its hooks are user_loader, is_admin, tax and gateway")
+        raise TypeError(
+            f"billing knows no option {unknown[0]!r}; its hooks are user_loader, is_admin, tax, gateway and meter"
+        )
     for name in ("user_loader", "is_admin", "tax"):
         hook = getattr(hooks, name)
         if hook is not None and not callable(hook):
             raise TypeError(f"{name}= takes a function, not {hook!r}")
+    if not all(str(prefix).startswith("/") for prefix in hooks.prefixes):
+        raise TypeError(f"meter= takes paths that begin with a slash, such as '/api/', not {hooks.meter!r}")
 
 
 def _refuse_twice(app: Flask) -> None:
@@ -75,7 +87,7 @@ def _add_spare_commands(app: Flask, blueprint: Blueprint) -> None:
 billing_bp = BillingBlueprint("turf_saas_billing", "api_v1", url_prefix=PREFIX, cli_group=CLI_GROUP)
 
 
-class Billing:
+class Billing(Face):
     """The other front door: `Billing(app)`, or `billing = Billing()` and later `billing.init_app(app)`."""
 
     def __init__(
@@ -87,12 +99,24 @@ class Billing:
         is_admin: Callable[[Any], bool] | None = None,
         tax: Callable[..., Any] | None = None,
         gateway: Any = None,
+        meter: str | Sequence[str] = (),
     ) -> None:
         self._url_prefix = url_prefix
-        self._hooks = Hooks(user_loader, is_admin, tax, gateway)
+        self._hooks = Hooks(user_loader, is_admin, tax, gateway, meter)
+        self._app: Flask | None = None
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
         prefix = self._url_prefix if url_prefix is None else url_prefix
         app.register_blueprint(billing_bp, url_prefix=prefix, **vars(self._hooks))
+        self._app = app
+
+    def _runtime(self) -> Runtime:
+        """The app that is at work; outside of any, such as in a thread of the host's, the last one set up."""
+        if has_app_context():
+            return current_runtime()
+        if self._app is None:
+            raise RuntimeError("billing has no app yet: Billing(app), or billing.init_app(app)")
+        runtime: Runtime = self._app.extensions["billing"]
+        return runtime

@@ -8,10 +8,12 @@ from flask import Flask, Response, current_app, got_request_exception, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, default_exceptions
 
 from api_v1.blueprint import billing_bp
+from api_v1.quota_headers import refusal_headers
 from api_v1.runtime import current_runtime
 from api_v1.wire import json_response
 from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUnavailable
 from turf_saas import errors
+from turf_saas.admission import QuotaExceeded
 from turf_saas.messages import LOCALES, say
 
 RETRY_SECONDS = 1
@@ -66,6 +68,8 @@ def _refused(error: errors.BillingError) -> Response:
     headers = {}
     if isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, QuotaExceeded):
+        headers |= refusal_headers(error)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 503:  # somebody has to configure or to migrate
@@ -110,10 +114,18 @@ for _status in default_exceptions:
 @billing_bp.errorhandler(Exception)
 def _unexpected(error: Exception) -> Response:
     """The host hears of it as of any other: through Flask's signal and its own log."""
+    if current_runtime().is_outdated():
+        current_app.logger.error("billing: %s (%s)", say("not_migrated", "en"), error)
+        return error_response("not_migrated", 503, {"Retry-After": str(NOT_SOON_SECONDS)})
     host = current_app._get_current_object()  # type: ignore[attr-defined]
     got_request_exception.send(host, _async_wrapper=host.ensure_sync, exception=error)
     host.log_exception((type(error), error, error.__traceback__))
     return error_response("internal_error", 500)
+
+
+def answer_for(error: errors.BillingError | DatabaseError) -> Response:
+    """For a route of the host, whose own handlers know nothing of our refusals."""
+    return _refused(error) if isinstance(error, errors.BillingError) else _database(error)
 
 
 def answer_all(app: Flask) -> None:

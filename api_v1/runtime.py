@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from flask import Flask, Request, current_app, request
 
 import billing_db
+from api_v1.signals import usage_threshold_reached
 from api_v1.token_memory import TokenMemory
 from billing_db import Connection
-from turf_saas import schema
+from turf_saas import schema, thresholds
 from turf_saas.errors import SettingsError, Unavailable
 from turf_saas.plans import CATALOGUE
 from turf_saas.settings import Settings, read_settings, secret_is_weak
+from turf_saas.status import is_missing
 from turf_saas.users import UsersTable, get_users_table
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ class Hooks:
     is_admin: Callable[[Any], bool] | None = None
     tax: Callable[..., Any] | None = None
     gateway: Any = None
+    meter: str | Sequence[str] = ()  # the host's routes under these prefixes are counted
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        return (self.meter,) if isinstance(self.meter, str) else tuple(self.meter)
 
 
 class Runtime:
@@ -45,11 +52,15 @@ class Runtime:
         self.hooks = hooks
         self.settings = _settings_or_exit(app)
         self.tokens = TokenMemory()
+        self.metered_prefixes = hooks.prefixes
+        self._unsent = False  # crossings were noted in a transaction that was not over yet
         self.prefix = ""  # where the blueprint was mounted, and what it answers there: for the documentation
         self.operations: list[Operation] = []
         self.document: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._users: UsersTable | None = None
+        app.before_request_funcs.setdefault(None, []).insert(0, _note_transactions)  # before any hook that may write
+        app.teardown_request(self.signal_what_is_left)  # called after the next: the last is the first
         app.teardown_request(_end_transactions)
 
     def now(self) -> datetime:
@@ -74,14 +85,44 @@ class Runtime:
             raise billing_db.DatabaseBusy("The database is still being prepared.")
         try:
             self._refuse_another_database()
-            db = billing_db.get_db(self.settings.database)
-            if self.settings.auto_migrate:
+            if not self.settings.auto_migrate and is_missing(self.settings):
+                raise Unavailable("not_migrated")
+            db = billing_db.get_db(self.settings.database, create=True)
+            if self.settings.auto_migrate and not billing_db.in_transaction(db):  # in a host's own there is only looking
                 schema.migrate(db, self.now(), self.settings)
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
             self._users = get_users_table(db)
         finally:
             self._lock.release()
+
+    def is_outdated(self) -> bool:
+        """Whether the database was replaced by one that lacks migrations, asked after an error that nobody expected."""
+        try:
+            return not schema.is_current(billing_db.get_db(self.settings.database), self.settings)
+        except billing_db.DatabaseError:
+            return False
+
+    def signal_crossings(self) -> None:
+        """Tell the host which thresholds were reached, as soon as that is committed: now, or when the request ends."""
+        self._unsent = True
+        db = self.db()
+        if billing_db.in_transaction(db):
+            return
+        self._unsent = False
+        for crossing in thresholds.take_unsignalled(db, self.now()):
+            try:
+                usage_threshold_reached.send(self.app, crossing=crossing)
+            except Exception:
+                self.app.logger.exception("a receiver of usage_threshold_reached failed")
+
+    def signal_what_is_left(self, _: BaseException | None = None) -> None:
+        """At the end of a request: the host has committed by now what it lent its connection for, or undone it."""
+        if self._unsent:
+            try:
+                self.signal_crossings()
+            except billing_db.DatabaseError:
+                self.app.logger.exception("thresholds that were reached could not be told")
 
     def _refuse_another_database(self) -> None:
         """A test that names its own database after registration must not write into the one named before."""
@@ -92,9 +133,16 @@ class Runtime:
             )
 
 
+def _note_transactions() -> None:
+    """A request may be made inside somebody's block, by a test client or one app asking another: that stays his."""
+    current_request().environ["billing.outer"] = billing_db.list_open()
+
+
 def _end_transactions(_: BaseException | None) -> None:
     """The thread keeps its connection: what a request left open must not swallow the next one's commits."""
-    billing_db.roll_back_leftovers()
+    outer = current_request().environ.get("billing.outer")
+    if outer is not None:  # else nothing was dispatched, as in a job that pushed a context to render a page
+        billing_db.roll_back_leftovers(outer)
 
 
 def current_runtime() -> Runtime:

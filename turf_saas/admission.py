@@ -31,8 +31,12 @@ class QuotaExceeded(TooMany):
 
 @dataclass(frozen=True)
 class Terms:
-    """What is asked of a decision beside the plan's own words: None leaves them as they are."""
+    """What is asked of a decision beside the plan's own words: None leaves them as they are.
 
+    refuses=False: it has happened, and is only seen against the limits.
+    """
+
+    refuses: bool = True
     soft: bool | None = None
     limit: int | None = None
     window: Window | None = None
@@ -131,8 +135,8 @@ def judge(
     plan = standing.plan or settings.default_plan
     rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
     gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
-    over = rule.policy == "hard" and _is_over(gauge)
-    cap_passed = _cap_passed(settings, plan, standing.counters, standing.cap_cents)
+    over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
+    cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
     if (over or cap_passed) and reservations.expire(db, now, user.id):
         standing = find_standing(db, now, user.id, month)
         gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)

@@ -117,6 +117,22 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "La correction dépasse ce qui reste du relevé : {left}.",
         "en": "The correction exceeds what is left of the event: {left}.",
     },
+    "quantity_invalid": {
+        "fr": "Quantité invalide : {given}. Donner un entier positif ou nul.",
+        "en": "Invalid quantity: {given}. Give a whole number, zero or more.",
+    },
+    "limit_invalid": {
+        "fr": "Limite invalide : {given}. Donner un entier positif ou nul.",
+        "en": "Invalid limit: {given}. Give a whole number, zero or more.",
+    },
+    "window_invalid": {
+        "fr": "Fenêtre inconnue : {given}. Donner month ou day.",
+        "en": "Unknown window: {given}. Give month or day.",
+    },
+    "day_invalid": {
+        "fr": "Jour invalide : {given}. Utiliser YYYY-MM-DD.",
+        "en": "Invalid day: {given}. Use YYYY-MM-DD.",
+    },
     "quota_exceeded": {
         "fr": "Quota dépassé pour {metric} : {used} utilisés sur {limit}.",
         "en": "Quota exceeded for {metric}: {used} of {limit} used.",

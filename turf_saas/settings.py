@@ -52,6 +52,8 @@ class Settings:
     stripe_api_base: str = ""
     self_report: bool = False
     alert_thresholds: tuple[int, ...] = (80, 100)
+    meter_methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    meter_statuses: tuple[str, ...] = ("2xx", "3xx", "4xx")
     dunning_days: tuple[int, ...] = (2, 7, 14, 21)
     late_usage: str = "next_invoice"
     metrics_token: str = field(default="", repr=False)
@@ -62,6 +64,12 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.env == "production"
+
+    def meters(self, method: str, status: int) -> bool:
+        """Whether an answer of the host counts. 429 is in no class: it says that nothing was done."""
+        if method not in self.meter_methods:
+            return False
+        return str(status) in self.meter_statuses or (status != 429 and f"{status // 100}xx" in self.meter_statuses)
 
     def limit(self, plan: str, metric: str, built_in: int | None) -> int | None:
         """The limit of a plan's metric: the setting when there is one, else what the catalogue says."""
@@ -189,6 +197,16 @@ def _rising(low: int, high: int, what: str) -> Callable[[Any], tuple[int, ...]]:
     return read
 
 
+def _choices(pattern: str, what: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(given: Any) -> tuple[str, ...]:
+        words = _words(given)
+        if not words or not all(re.fullmatch(pattern, word) for word in words):
+            raise ValueError(f"must be {what}")
+        return words
+
+    return read
+
+
 def _words(given: Any) -> tuple[str, ...]:
     parts = given if isinstance(given, (list, tuple)) else str(given).split(",")
     return tuple(part.strip() for part in parts if part.strip())
@@ -227,6 +245,11 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "STRIPE_WEBHOOK_SECRET": ("stripe_webhook_secrets", _words),
     "BILLING_STRIPE_API_BASE": ("stripe_api_base", _matching(r"https?://\S+", "an http:// or https:// address")),
     "BILLING_SELF_REPORT": ("self_report", _flag),
+    "BILLING_METER_METHODS": ("meter_methods", _choices(r"[A-Z]{3,10}", "HTTP methods, such as GET,POST")),
+    "BILLING_METER_STATUSES": (
+        "meter_statuses",
+        _choices(r"[1-5](xx|[0-9]{2})", "classes or codes of statuses, such as 2xx,404"),
+    ),
     "BILLING_ALERT_THRESHOLDS": ("alert_thresholds", _rising(1, 1000, "percent, such as 80,100")),
     "BILLING_DUNNING_DAYS": ("dunning_days", _rising(0, 365, "days, such as 2,7,14,21")),
     "BILLING_LATE_USAGE": ("late_usage", _one_of("next_invoice", "reject")),

@@ -1,0 +1,155 @@
+"""Billing in Python: what the routes do over HTTP, for the host's own code.
+
+The same functions stand on the extension object (`Billing(app)`, and `app.extensions["billing"]`). Each takes `db=`, a
+connection that the host lends: what is recorded then belongs to the host's transaction and goes with it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from api_v1 import auth
+from api_v1.reported import read_event
+from billing_db import Connection
+from turf_saas import admission, metering, usage
+from turf_saas.admission import Admission, Terms
+from turf_saas.borrowed import borrowed
+from turf_saas.errors import InvalidInput, NotFound
+from turf_saas.plans import Window
+from turf_saas.usage import Day, Recorded
+from turf_saas.users import User
+from turf_saas.values import UserId
+
+if TYPE_CHECKING:
+    from api_v1.runtime import Runtime
+
+Answer = TypeVar("Answer")
+
+
+class Usage:
+    """What a `with billing.meter(…)` block adds up."""
+
+    def __init__(self) -> None:
+        self.quantity = 0
+
+    def add(self, quantity: int) -> None:
+        if type(quantity) is not int or quantity < 0:
+            raise InvalidInput("quantity_invalid", given=str(quantity)[:40])
+        self.quantity += quantity
+
+
+class Face(ABC):
+    """What the extension object can do."""
+
+    @abstractmethod
+    def _runtime(self) -> Runtime: ...
+
+    def record_usage(
+        self,
+        user_id: UserId,
+        metric: str,
+        quantity: int | None = None,
+        at: datetime | str | None = None,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        amount: int | None = None,
+        db: Any = None,
+    ) -> Recorded:
+        """The usage is on record, once per key: (id, duplicate). No quota refuses it: it has happened.
+
+        amount is another name for quantity; without `at` it is now. The same key with another content raises Conflict.
+        """
+        runtime = self._runtime()
+        event = read_event(
+            metric=metric, quantity=quantity, amount=amount, at=at, idempotency_key=idempotency_key, metadata=metadata
+        )
+
+        def record(db: Connection, user: User) -> metering.Report:
+            placed = event._replace(user_id=user.id, tenant_id=user.tenant_id)
+            return metering.report_event(db, runtime.now(), runtime.settings, placed)
+
+        report = self._with_user(db, user_id, record)
+        if report.crossed:
+            runtime.signal_crossings()
+        return report.results[0]
+
+    def check_and_increment(
+        self,
+        user_id: UserId,
+        metric: str,
+        quantity: int = 1,
+        limit: int | None = None,
+        window: Window | None = None,
+        *,
+        db: Any = None,
+    ) -> Admission:
+        """Counted if there is room, in one step; else QuotaExceeded, and nothing is.
+
+        limit and window ("month", "day") are the plan's unless they are given.
+        """
+        runtime = self._runtime()
+        wanted = read_event(metric=metric, quantity=quantity).quantity
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise InvalidInput("limit_invalid", given=str(limit)[:40])
+        if window not in (None, "month", "day"):
+            raise InvalidInput("window_invalid", given=str(window)[:40])
+
+        def spend(db: Connection, user: User) -> Admission:
+            terms = Terms(limit=limit, window=window)
+            return admission.spend(db, runtime.now(), runtime.settings, user, metric, wanted, terms=terms)
+
+        admitted = self._with_user(db, user_id, spend)
+        if admitted.crossed:
+            runtime.signal_crossings()
+        return admitted
+
+    @contextmanager
+    def meter(
+        self, metric: str, user_id: UserId, *, idempotency_key: str | None = None, db: Any = None
+    ) -> Iterator[Usage]:
+        """Adds up what the block uses and records it at its end. A block that fails has recorded nothing."""
+        read_event(metric=metric, quantity=1, idempotency_key=idempotency_key)  # a mistake is told before the work
+        used = Usage()
+        yield used
+        if used.quantity:
+            self.record_usage(user_id, metric, used.quantity, idempotency_key=idempotency_key, db=db)
+
+    def aggregate_daily(self, metric: str, day: date | str, *, tenant_id: int = 1, db: Any = None) -> int:
+        """What all users of a tenant used of the metric on a day. The sums are kept as usage comes in."""
+        return usage.total_of_day(self._lent(db), tenant_id, metric, _day(day))
+
+    def list_daily_aggregates(
+        self, user_id: UserId, metric: str, date_from: date | str, date_to: date | str, *, db: Any = None
+    ) -> list[Day]:
+        """A user's daily sums of the metric, oldest first, both days included."""
+        runtime = self._runtime()
+        known = runtime.users.parse_id(user_id)
+        if known is None:
+            raise NotFound("user_not_found")
+        days = usage.list_days(self._lent(db), known, metric=metric, first=_day(date_from), last=_day(date_to))
+        return days[::-1]
+
+    def _lent(self, given: Any) -> Connection:
+        return self._runtime().db() if given is None else borrowed(given)
+
+    def _with_user(self, given: Any, user_id: UserId, do: Callable[[Connection, User], Answer]) -> Answer:
+        runtime = self._runtime()
+        db = self._lent(given)
+        user = auth.find_vouched(runtime, db, user_id)
+        if user is None:
+            raise NotFound("user_not_found")
+        return do(db, user)
+
+
+def _day(given: date | str) -> str:
+    if isinstance(given, datetime):
+        raise InvalidInput("day_invalid", given=given.isoformat())
+    try:
+        return (given if isinstance(given, date) else date.fromisoformat(given)).isoformat()
+    except (TypeError, ValueError):
+        raise InvalidInput("day_invalid", given=str(given)[:40]) from None

@@ -1,0 +1,195 @@
+"""The host's own routes, counted: @metered, @requires_quota, and every route under a prefix.
+
+What is counted is decided when the answer is known. A quota is decided before the view runs, and given back when
+the answer is one that does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import Request, Response, current_app
+from flask.blueprints import BlueprintSetupState
+
+from api_v1 import auth, errors
+from api_v1.blueprint import billing_bp
+from api_v1.quota_headers import quota_headers
+from api_v1.runtime import Runtime, current_request, current_runtime
+from billing_db import DatabaseError
+from turf_saas import admission
+from turf_saas.admission import Admission, Terms
+from turf_saas.errors import BillingError, Unauthenticated
+from turf_saas.usage import API_CALLS
+
+View = TypeVar("View", bound=Callable[..., Any])
+HAS_HAPPENED = Terms(refuses=False)
+
+
+@dataclass
+class _Noted:
+    """What one request has to count at its end, and what was admitted at its beginning."""
+
+    to_count: dict[str, int] = field(default_factory=dict)
+    admitted: list[Admission] = field(default_factory=list)
+
+
+def _noted(asked: Request) -> _Noted:
+    found: _Noted | None = getattr(asked, "billing_noted", None)
+    if found is None:
+        found = asked.billing_noted = _Noted()  # type: ignore[attr-defined]
+    return found
+
+
+def metered(metric: str = API_CALLS, quantity: int = 1) -> Callable[[View], View]:
+    """Each answer of the view that counts is `quantity` of the metric for whoever called; nobody's call is not counted.
+
+    Below @requires_quota of the same metric it counts nothing more.
+    """
+    _check_use(metric, quantity)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            _noted(current_request()).to_count[metric] = quantity
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        return cast(View, counted)
+
+    return decorate
+
+
+def requires_quota(
+    metric: str = API_CALLS, quantity: int | Callable[[], int] = 1, soft: bool | None = None
+) -> Callable[[View], View]:
+    """The view runs only if the caller's quota has room, and what it uses is counted in the same step; else 429.
+
+    quantity: a number, or a function that reads it from the request. soft: True only warns, False refuses, None does
+    what the plan says. An answer that does not count (5xx, 429) gives it back.
+    """
+    _check_use(metric, quantity)
+    terms = Terms(soft=soft)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def admitted(*args: Any, **kwargs: Any) -> Any:
+            asked, runtime = current_request(), current_runtime()
+            try:
+                user = auth.find_user(runtime, asked)
+                if user is None:
+                    raise Unauthenticated("unauthenticated")
+                wanted = quantity() if callable(quantity) else quantity
+                given = admission.spend(
+                    runtime.db(),
+                    runtime.now(),
+                    runtime.settings,
+                    user,
+                    metric,
+                    wanted,
+                    endpoint=_endpoint(asked),
+                    terms=terms,
+                )
+            except (BillingError, DatabaseError) as error:
+                return errors.answer_for(error)
+            _noted(asked).admitted.append(given)
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        return cast(View, admitted)
+
+    return decorate
+
+
+def _check_use(metric: object, quantity: object) -> None:
+    """`@metered` without its brackets would take the view for a metric."""
+    if not isinstance(metric, str):
+        raise TypeError('the decorator takes a metric: @metered("api_calls"), with brackets')
+    if not callable(quantity) and (type(quantity) is not int or quantity < 1):
+        raise TypeError(f"quantity= is a whole number from 1 on, not {quantity!r}")
+
+
+def _watch(state: BlueprintSetupState) -> None:
+    state.app.after_request(_count)
+    state.app.teardown_request(_give_back_after_a_crash)
+
+
+billing_bp.record(_watch)
+
+
+def _count(response: Response) -> Response:
+    asked = current_request()
+    noted: _Noted | None = getattr(asked, "billing_noted", None)
+    runtime = current_runtime()
+    if noted is None and not _under_meter(runtime, asked):
+        return response
+    noted = noted or _noted(asked)
+    if _under_meter(runtime, asked):
+        noted.to_count.setdefault(API_CALLS, 1)
+    try:
+        return _counted(runtime, asked, noted, response)
+    except (BillingError, DatabaseError):
+        # The work is done and the answer true: it is not kept back because its count failed.
+        runtime.app.logger.exception("a call could not be counted: %s %s", asked.method, asked.path)
+        return response
+
+
+def _counted(runtime: Runtime, asked: Request, noted: _Noted, response: Response) -> Response:
+    counts = runtime.settings.meters(asked.method, response.status_code)
+    shown = list(noted.admitted)
+    if not counts:
+        _give_back(runtime, noted)
+    else:
+        user = None
+        for metric, quantity in noted.to_count.items():
+            if any(one.metric == metric for one in noted.admitted):
+                continue
+            user = user or auth.find_user(runtime, asked)
+            if user is None:
+                break
+            shown.append(
+                admission.spend(
+                    runtime.db(),
+                    runtime.now(),
+                    runtime.settings,
+                    user,
+                    metric,
+                    quantity,
+                    endpoint=_endpoint(asked),
+                    terms=HAS_HAPPENED,
+                )
+            )
+    noted.admitted = []
+    for one in shown:
+        response.headers.update(quota_headers(one))
+    if any(one.crossed for one in shown):
+        runtime.signal_crossings()
+    return response
+
+
+def _give_back(runtime: Runtime, noted: _Noted) -> None:
+    while noted.admitted:
+        admission.give_back(runtime.db(), runtime.now(), runtime.settings, noted.admitted.pop())
+
+
+def _give_back_after_a_crash(error: BaseException | None) -> None:
+    """Where the host lets exceptions through (debugging, tests) there is no answer to look at."""
+    noted: _Noted | None = getattr(current_request(), "billing_noted", None)
+    if error is not None and noted is not None and noted.admitted:
+        _give_back(current_runtime(), noted)
+
+
+def _under_meter(runtime: Runtime, asked: Request) -> bool:
+    """Whether the request's route is one of those under Billing(app, meter=…). Ours are not the host's."""
+    prefixes = runtime.metered_prefixes
+    return bool(
+        prefixes
+        and asked.url_rule is not None
+        and asked.path.startswith(prefixes)
+        and not asked.path.startswith(f"{runtime.prefix}/")
+    )
+
+
+def _endpoint(asked: Request) -> str:
+    """The rule, not the path: a user id in a path would make a row per user and tell more than counting needs."""
+    return asked.url_rule.rule if asked.url_rule is not None else ""

@@ -1,0 +1,35 @@
+"""What an answer says about a quota, beside its body."""
+
+from __future__ import annotations
+
+from turf_saas.admission import Admission, QuotaExceeded
+
+ALERT = "X-Billing-Alert"
+ALERT_HEADERS = {"soft": "soft_limit_warning", "hard": "hard_limit_reached"}
+
+
+def quota_headers(admitted: Admission) -> dict[str, str]:
+    """Of an answer that was counted: how much is left, and the alert of the worst metric."""
+    gauge, headers = admitted.gauge, {}
+    if gauge.limit is not None:
+        headers = _rate_limit(gauge.limit, gauge.remaining or 0, admitted.resets_in_seconds)
+    if admitted.worst_level is not None:
+        headers[ALERT] = ALERT_HEADERS[admitted.worst_level]
+    return headers
+
+
+def refusal_headers(refused: QuotaExceeded) -> dict[str, str]:
+    """Of a 429. A spending cap is money, not a number of calls: it has no RateLimit headers."""
+    headers = {ALERT: ALERT_HEADERS["hard"]}
+    if refused.code == "quota_exceeded" and refused.limit is not None:
+        left = max(0, refused.limit - refused.used)
+        headers |= _rate_limit(refused.limit, left, refused.resets_in_seconds)
+    return headers
+
+
+def _rate_limit(limit: int, remaining: int, resets: int) -> dict[str, str]:
+    return {
+        "RateLimit-Limit": str(limit),
+        "RateLimit-Remaining": str(remaining),
+        "RateLimit-Reset": str(resets),
+    }
