@@ -75,7 +75,7 @@ class Face(ABC):
 
         report = self._with_user(db, user_id, record)
         if report.crossed:
-            runtime.signal_crossings()
+            runtime.signal_crossings(later=db is not None)
         return report.results[0]
 
     def check_and_increment(
@@ -105,7 +105,7 @@ class Face(ABC):
 
         admitted = self._with_user(db, user_id, spend)
         if admitted.crossed:
-            runtime.signal_crossings()
+            runtime.signal_crossings(later=db is not None)
         return admitted
 
     @contextmanager

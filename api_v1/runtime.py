@@ -88,7 +88,8 @@ class Runtime:
             if not self.settings.auto_migrate and is_missing(self.settings):
                 raise Unavailable("not_migrated")
             db = billing_db.get_db(self.settings.database, create=True)
-            if self.settings.auto_migrate and not billing_db.in_transaction(db):  # in a host's own there is only looking
+            inside = billing_db.in_transaction(db)  # a host's block: there we only look
+            if self.settings.auto_migrate and not inside:
                 schema.migrate(db, self.now(), self.settings)
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
@@ -103,11 +104,14 @@ class Runtime:
         except billing_db.DatabaseError:
             return False
 
-    def signal_crossings(self) -> None:
-        """Tell the host which thresholds were reached, as soon as that is committed: now, or when the request ends."""
+    def signal_crossings(self, *, later: bool = False) -> None:
+        """Tell the host which thresholds were reached, as soon as that is committed: now, or when the request ends.
+
+        later: it was noted on a connection that the host lent, and only the host knows when it commits.
+        """
         self._unsent = True
         db = self.db()
-        if billing_db.in_transaction(db):
+        if later or billing_db.in_transaction(db):
             return
         self._unsent = False
         for crossing in thresholds.take_unsignalled(db, self.now()):
