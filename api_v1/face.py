@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+NOBODY = User(0, 0, "user")
+
+
 class Usage:
     """What a `with billing.meter(…)` block adds up."""
 
@@ -65,13 +68,18 @@ class Face(ABC):
         amount is another name for quantity; without `at` it is now. The same key with another content raises Conflict.
         """
         runtime = self._runtime()
-        event = read_event(
-            metric=metric, quantity=quantity, amount=amount, at=at, idempotency_key=idempotency_key, metadata=metadata
-        )
 
         def record(db: Connection, user: User) -> metering.Report:
-            placed = event._replace(user_id=user.id, tenant_id=user.tenant_id)
-            return metering.report_event(db, runtime.now(), runtime.settings, placed)
+            event = read_event(
+                user,
+                metric=metric,
+                quantity=quantity,
+                amount=amount,
+                at=at,
+                idempotency_key=idempotency_key,
+                metadata=metadata,
+            )
+            return metering.report_event(db, runtime.now(), runtime.settings, event)
 
         report = self._with_user(db, user_id, record)
         if report.crossed:
@@ -93,7 +101,6 @@ class Face(ABC):
         limit and window ("month", "day") are the plan's unless they are given.
         """
         runtime = self._runtime()
-        wanted = read_event(metric=metric, quantity=quantity).quantity
         if limit is not None and (type(limit) is not int or limit < 0):
             raise InvalidInput("limit_invalid", given=str(limit)[:40])
         if window not in (None, "month", "day"):
@@ -101,6 +108,7 @@ class Face(ABC):
 
         def spend(db: Connection, user: User) -> Admission:
             terms = Terms(limit=limit, window=window)
+            wanted = read_event(user, metric=metric, quantity=quantity).quantity
             return admission.spend(db, runtime.now(), runtime.settings, user, metric, wanted, terms=terms)
 
         admitted = self._with_user(db, user_id, spend)
@@ -113,7 +121,7 @@ class Face(ABC):
         self, metric: str, user_id: UserId, *, idempotency_key: str | None = None, db: Any = None
     ) -> Iterator[Usage]:
         """Adds up what the block uses and records it at its end. A block that fails has recorded nothing."""
-        read_event(metric=metric, quantity=1, idempotency_key=idempotency_key)  # a mistake is told before the work
+        read_event(NOBODY, metric=metric, quantity=1, idempotency_key=idempotency_key)  # told before the work is done
         used = Usage()
         yield used
         if used.quantity:

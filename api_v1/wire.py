@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NoReturn, TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
@@ -22,6 +25,25 @@ MAX_FAULTS = 5000  # so that an answer is never larger than the largest body
 MAX_NAMES = 30_000  # in all objects of a body: each may be a fault, and a fault costs more memory than its name
 MAX_EXACT = 2**53
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Several shapes of one body, told apart by a field that only the one has; `otherwise` is the shape without any."""
+
+    marks: Mapping[str, type[BaseModel]]
+    otherwise: type[BaseModel]
+
+    @property
+    def models(self) -> list[type[BaseModel]]:
+        return [self.otherwise, *self.marks.values()]
+
+    def model_of(self, given: Any) -> type[BaseModel]:
+        if isinstance(given, dict):
+            for mark, model in self.marks.items():
+                if mark in given:
+                    return model
+        return self.otherwise
 
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -41,26 +63,35 @@ def read_query(model: type[Model]) -> Model:
     given = {name: values[0] for name, values in lists.items()}
     found = validated(model, given)
     if b"%00" in request.query_string:
-        _refuse_unstorable(given)
+        refuse_unstorable(given)
     return found
 
 
-def read_body(model: type[Model]) -> Model:
+def read_body(shape: type[BaseModel] | Choice, *, most: int = MAX_BODY, optional: bool = False) -> BaseModel:
+    """What was sent, checked. most: bytes. optional: no body at all is an empty object."""
+    raw = _read_raw(most) if optional else None
+    if raw == b"":
+        return validated(_model(shape, {}), {})
     if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
         raise Malformed("json_expected")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Malformed("encoding_unsupported")
-    raw = _read_raw()
+    if raw is None:
+        raw = _read_raw(most)
     given = parse_json(raw)
-    found = validated(model, given)
+    found = validated(_model(shape, given), given)
     if _HIDDEN.search(raw):
-        _refuse_unstorable(given)
+        refuse_unstorable(given)
     return found
 
 
-def _read_raw() -> bytes:
+def _model(shape: type[BaseModel] | Choice, given: Any) -> type[BaseModel]:
+    return shape.model_of(given) if isinstance(shape, Choice) else shape
+
+
+def _read_raw(most: int) -> bytes:
     # A host that allows less is right; one that allows more does so for its own uploads.
-    limit = min(MAX_BODY, request.max_content_length or MAX_BODY)
+    limit = min(most, request.max_content_length or most)
     # One byte more: Werkzeug cuts a chunked body at its limit, and a body that was cut may well be JSON.
     request.max_content_length = limit + 1
     try:
@@ -76,24 +107,25 @@ def _read_raw() -> bytes:
 _HIDDEN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
-def _refuse_unstorable(given: Any) -> None:
+def refuse_unstorable(given: Any) -> None:
     """What fields of type Text see by themselves, for the others: dictionaries, passwords, free JSON."""
-    rest: list[tuple[tuple[Any, ...], Any]] = [((), given)]
-    faults = []
-    while rest:
-        place, value = rest.pop()
-        if isinstance(value, str) and not can_be_stored(value):
-            faults.append(Fault(_pointer(*place), "field_text", {}))
-        elif isinstance(value, dict):
-            rest += [((*place, name), part) for name, part in value.items()]
-        elif isinstance(value, list):
-            rest += [((*place, index), part) for index, part in enumerate(value)]
+    found = _places(given, lambda value: isinstance(value, str) and not can_be_stored(value))
+    faults = [Fault(_pointer(*place), "field_text", {}) for place, _ in islice(found, MAX_FAULTS)]
     if faults:
-        raise invalid(faults[:MAX_FAULTS])
+        raise invalid(faults)
 
 
 class _Unreadable(ValueError):
     """A fault in a JSON text. The message names it."""
+
+
+class _NoNumber:
+    """Stands where a text was read that JSON or a double has no number for, until its place is known."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text[:100]
 
 
 def parse_json(raw: bytes) -> Any:
@@ -102,8 +134,8 @@ def parse_json(raw: bytes) -> Any:
     A number that is whole is an integer however it is written: `5.0` and `1e2` are 5 and 100, as in JSON Schema.
     """
     try:
-        return json.loads(
-            raw.decode(), object_pairs_hook=_Names().read, parse_float=_number, parse_constant=_no_constant
+        found = json.loads(
+            raw.decode(), object_pairs_hook=_Names().read, parse_float=_number, parse_constant=_NoNumber
         )
     except UnicodeDecodeError:
         raise Malformed("json_unreadable", reason="UTF-8") from None
@@ -115,6 +147,39 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed("json_unreadable", reason=str(error)) from None
     except ValueError:  # Python reads no integer of more than 4300 digits
         raise Malformed("json_unreadable", reason="number") from None
+    if _NOT_FINITE.search(raw):
+        _refuse_no_numbers(found)
+    return found
+
+
+# A number with an exponent, or a word that Python reads as one. (In a text, too: then it is looked for in vain.)
+_NOT_FINITE = re.compile(rb"[0-9][eE]|NaN|Infinity|[0-9]{309}")
+
+
+def _refuse_no_numbers(given: Any) -> None:
+    found = list(islice(_places(given, lambda value: isinstance(value, _NoNumber)), MAX_FAULTS))
+    if found:
+        faults = [Fault(_pointer(*place), "field_type", {"expected": "number"}) for place, _ in found]
+        raise Malformed("json_unreadable", reason=found[0][1].text, faults=faults)
+
+
+def _places(given: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Where in a JSON value something stands that is wanted, and what it is. Needs no memory for what is beside it."""
+    steps: list[Any] = []
+    ways: list[Iterator[tuple[Any, Any]]] = [iter([(None, given)])]
+    while ways:
+        for step, value in ways[-1]:
+            steps[len(ways) - 1 :] = [step]
+            if isinstance(value, dict):
+                ways.append(iter(value.items()))
+                break
+            if isinstance(value, list):
+                ways.append(iter(enumerate(value)))
+                break
+            if wanted(value):
+                yield tuple(steps[1:]), value
+        else:
+            ways.pop()
 
 
 class _Names:
@@ -138,18 +203,14 @@ class _Names:
         return found
 
 
-def _number(text: str) -> float | int:
+def _number(text: str) -> float | int | _NoNumber:
     value = float(text)
     if math.isinf(value):
-        raise _Unreadable(text[:100])
+        return _NoNumber(text)
     with suppress(ArithmeticError):  # an exponent that Decimal cannot hold
         if value.is_integer() and abs(value) < MAX_EXACT and Decimal(text) == int(value):
             return int(value)
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise _Unreadable(name)
 
 
 def validated(model: type[Model], given: Any) -> Model:
@@ -196,10 +257,15 @@ _LENGTH = {"too_long": "≤", "string_too_long": "≤", "too_short": "≥", "str
 def _fault(detail: ErrorDetails) -> Fault:
     """One of pydantic's errors as one of ours."""
     code, params = _meaning(detail["type"], detail.get("ctx", {}))
-    return Fault(_pointer(*detail["loc"]), code, params)
+    place = detail["loc"]
+    if place[-1:] == ("[key]",):  # so pydantic says that the name of an entry is at fault, not its value
+        place = place[:-1]
+    return Fault(_pointer(*place), code, params)
 
 
 def _meaning(kind: str, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if "fault" in context:  # one of our own validators
+        return kind, {name: value for name, value in context.items() if name != "fault"}
     if kind in _RANGE:
         return "field_range", {"expected": f"{_RANGE[kind]} {context[_RANGE_KEYS[kind]]}"}
     if kind in _LENGTH:
@@ -210,6 +276,4 @@ def _meaning(kind: str, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if kind.endswith("_type") or kind.startswith("int_"):
         word = kind.partition("_")[0]
         return "field_type", {"expected": _JSON_TYPES.get(word, word)}
-    if "fault" in context:  # one of our own validators
-        return kind, {name: value for name, value in context.items() if name != "fault"}
     return _CODES.get(kind, "field_invalid"), {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from turf_saas.messages import MESSAGES
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -23,6 +25,11 @@ class BillingError(Exception):
         self.code = code
         self.params = params
         self.faults = faults or []
+
+    def __str__(self) -> str:
+        """For whoever calls from Python: the code and its English sentence."""
+        sentence = MESSAGES[self.code]["en"].format(**self.params) if self.code in MESSAGES else ""
+        return f"{self.code}: {sentence}" if sentence else self.code
 
 
 class Malformed(BillingError):
