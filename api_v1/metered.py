@@ -76,6 +76,8 @@ def requires_quota(
         @wraps(view)
         def admitted(*args: Any, **kwargs: Any) -> Any:
             asked, runtime = current_request(), current_runtime()
+            if asked.method not in runtime.settings.meter_methods:  # a preflight has no user
+                return current_app.ensure_sync(view)(*args, **kwargs)
             try:
                 user = auth.find_user(runtime, asked)
                 if user is None:
@@ -121,11 +123,11 @@ def _count(response: Response) -> Response:
     asked = current_request()
     noted: _Noted | None = getattr(asked, "billing_noted", None)
     runtime = current_runtime()
-    if noted is None and not _under_meter(runtime, asked):
-        return response
-    noted = noted or _noted(asked)
     if _under_meter(runtime, asked):
+        noted = noted or _Noted()
         noted.to_count.setdefault(API_CALLS, 1)
+    if noted is None:
+        return response
     try:
         return _counted(runtime, asked, noted, response)
     except (BillingError, DatabaseError):
@@ -135,34 +137,22 @@ def _count(response: Response) -> Response:
 
 
 def _counted(runtime: Runtime, asked: Request, noted: _Noted, response: Response) -> Response:
-    counts = runtime.settings.meters(asked.method, response.status_code)
-    shown = list(noted.admitted)
-    if not counts:
+    if not runtime.settings.meters(asked.method, response.status_code):
         _give_back(runtime, noted)
-    else:
-        user = None
-        for metric, quantity in noted.to_count.items():
-            if any(one.metric == metric for one in noted.admitted):
-                continue
-            user = user or auth.find_user(runtime, asked)
-            if user is None:
-                break
-            shown.append(
-                admission.spend(
-                    runtime.db(),
-                    runtime.now(),
-                    runtime.settings,
-                    user,
-                    metric,
-                    quantity,
-                    endpoint=_endpoint(asked),
-                    terms=HAS_HAPPENED,
-                )
+        return response  # a refusal among them has said its own about the quota
+    admitted, noted.admitted = noted.admitted, []
+    missing = noted.to_count.keys() - {one.metric for one in admitted}
+    user = auth.find_user(runtime, asked) if missing else None
+    if user is not None:
+        db, now, settings, endpoint = runtime.db(), runtime.now(), runtime.settings, _endpoint(asked)
+        for metric in sorted(missing):
+            quantity = noted.to_count[metric]
+            admitted.append(
+                admission.spend(db, now, settings, user, metric, quantity, endpoint=endpoint, terms=HAS_HAPPENED)
             )
-    noted.admitted = []
-    for one in shown:
+    for one in admitted:
         response.headers.update(quota_headers(one))
-    if any(one.crossed for one in shown):
+    if any(one.crossed for one in admitted):
         runtime.signal_crossings()
     return response
 

@@ -61,6 +61,17 @@ def _add_quotas(app: Flask) -> None:
     def quota_tokens(wanted: int) -> Any:
         return {"tokens": wanted}, int(request.args.get("status", 200))
 
+    @app.route("/quota/preflight", methods=["GET", "OPTIONS"])
+    @requires_quota("api_calls")
+    def quota_preflight() -> str:
+        return "answered"
+
+    @app.get("/quota/two")
+    @requires_quota("tokens", quantity=60)
+    @requires_quota("api_calls")
+    def quota_two() -> str:
+        return "both"
+
     @app.get("/quota/soft")
     @requires_quota("api_calls", soft=True)
     def quota_soft() -> str:

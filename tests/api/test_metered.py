@@ -151,6 +151,26 @@ def test_a_soft_quota_only_warns(visitor: FlaskClient, alice: Person, db: Connec
     assert counted(db) == {(alice.id, "/quota/soft"): 5}
 
 
+def test_a_preflight_needs_no_quota(visitor: FlaskClient, db: Connection) -> None:
+    assert visitor.options("/quota/preflight").status_code == 200
+    assert visitor.get("/quota/preflight").status_code == 401
+    assert counted(db) == {}
+
+
+def test_of_two_quotas_the_refusing_one_speaks_and_the_other_gets_its_own_back(
+    visitor: FlaskClient, alice: Person, db: Connection
+) -> None:
+    for _ in range(3):
+        visitor.get("/quota", headers=alice.headers)
+    refused = visitor.get("/quota/two", headers=alice.headers)
+    assert refused.status_code == 429
+    assert refused.json is not None
+    assert refused.json["metric"] == "api_calls"
+    assert (refused.headers["RateLimit-Limit"], refused.headers["RateLimit-Remaining"]) == ("3", "0")
+    events = fetch_all(db, "SELECT quantity FROM usage_events WHERE user_id = :id ORDER BY id", id=alice.id)
+    assert [row["quantity"] for row in events] == [60, -60]
+
+
 def test_a_stranger_has_no_quota(visitor: FlaskClient) -> None:
     answer = visitor.get("/quota")
     assert (answer.status_code, answer.json and answer.json["code"]) == (401, "unauthenticated")
