@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -61,9 +62,9 @@ class DatabaseRefused(DatabaseError):
 # -- connecting ------------------------------------------------------------------------------------
 
 
-def connect(url: str) -> Connection:
-    """A new connection that the caller closes. Inside the app use get_db."""
-    return _connect_postgresql(url) if is_postgresql(url) else _connect_sqlite(sqlite_path(url))
+def connect(url: str, *, create: bool = True, wal: bool = True) -> Connection:
+    """A new connection that the caller closes, inside the app use get_db. wal=False: the journal stays what it is."""
+    return _connect_postgresql(url) if is_postgresql(url) else _connect_sqlite(sqlite_path(url), create, wal)
 
 
 def is_postgresql(url: str) -> bool:
@@ -73,27 +74,29 @@ def is_postgresql(url: str) -> bool:
 def sqlite_path(url: str) -> Path:
     """The file that a setting names, as an absolute path."""
     text = url.removeprefix("sqlite:///")
-    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
-    if scheme:  # the rest may hold a password
-        raise DatabaseRefused(f"TURF_SAAS_DB='{scheme[0]}…' is neither a path nor a postgresql:// URL.")
     if not text or text == ":memory:" or text.startswith("file:") or "\0" in text:
         raise DatabaseRefused(f"TURF_SAAS_DB={url!r} must name a file: every thread opens it again.")
+    scheme = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]+:(//)?|[A-Za-z]://)", text)  # C: alone is a drive
+    if scheme:  # the rest may hold a password
+        raise DatabaseRefused(f"TURF_SAAS_DB='{scheme[1]}…' is neither a path nor a postgresql:// URL.")
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  it never fails
 
 
-def _connect_sqlite(path: Path) -> sqlite3.Connection:
+def _connect_sqlite(path: Path, create: bool, wal: bool) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise DatabaseRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed.")
-    _prepare_file(path)
+    _prepare_file(path, create)
+    file = f"{path.as_uri()}?mode=rw"  # SQLite itself makes none
     try:
         # IMMEDIATE: whoever writes with the bare driver takes the lock at once and cannot fail half-way up.
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False)
+        db = sqlite3.connect(file, BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False, uri=True)
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA recursive_triggers = ON")  # else REPLACE deletes without telling the triggers
             db.execute("PRAGMA synchronous = FULL")
-            _use_wal(db)
+            _use_wal(db, wanted=wal)
+            db.execute("PRAGMA schema_version").fetchone()  # makes its -wal, which _Held knows it by
         except BaseException:
             db.close()
             raise
@@ -104,27 +107,30 @@ def _connect_sqlite(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _prepare_file(path: Path) -> None:
+def _prepare_file(path: Path, create: bool) -> None:
     """Made private to its owner if missing; SQLite gives the same mode to its -wal and -shm files."""
     try:
         if path.is_dir():
             raise DatabaseRefused(f"{path} is a folder, not a database file.")
+        if not create and not path.exists():
+            raise DatabaseUnavailable(f"The database file {path} is not there.")
         if not path.parent.is_dir():
             raise DatabaseRefused(f"The folder {path.parent} does not exist, so no database was created there.")
-        # An existing file is never opened here: closing it again would drop SQLite's locks in this process.
-        os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        logger.info("created an empty database file: %s", path)
-    except FileExistsError:
+        with suppress(FileExistsError):
+            # An existing file is never opened here: closing it again would drop SQLite's locks in this process.
+            if create:
+                os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                logger.info("created an empty database file: %s", path)
         if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
-            raise DatabaseRefused(f"{path} and its folder must be readable and writable here.") from None
+            raise DatabaseRefused(f"{path} and its folder must be readable and writable here.")
     except OSError as error:
         raise DatabaseRefused(f"{path} cannot be created: {error.strerror}.") from error
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def _use_wal(db: sqlite3.Connection, *, wanted: bool) -> None:
     """Several starters may switch a new file at once, and there SQLite does not always wait: so we do."""
     deadline = time.monotonic() + BUSY_SECONDS
-    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal" and wanted:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return  # a file system without shared memory keeps its own mode
@@ -138,8 +144,6 @@ def _connect_postgresql(url: str) -> Connection:
     try:
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
-        from psycopg.rows import dict_row
-        from psycopg.types.string import TextLoader
     except ImportError as error:
         raise DatabaseRefused("PostgreSQL needs psycopg: pip install 'psycopg[binary]'.") from error
     where: dict[str, Any] = {}
@@ -148,7 +152,7 @@ def _connect_postgresql(url: str) -> Connection:
         # The URL's own words win. Keepalives notice a server that vanished without a goodbye.
         where = {"connect_timeout": int(BUSY_SECONDS), "keepalives_idle": 30, **conninfo_to_dict(address)}
         # prepare_threshold: a prepared statement would outlive its pgbouncer transaction.
-        db: Any = psycopg.connect(autocommit=True, row_factory=dict_row, prepare_threshold=None, **where)
+        db: Any = psycopg.connect(autocommit=True, row_factory=psycopg.rows.dict_row, prepare_threshold=None, **where)
     except psycopg.ProgrammingError:  # its text quotes the URL
         raise DatabaseRefused("TURF_SAAS_DB is not a valid postgresql:// URL.") from None
     except psycopg.Error as error:  # so may this one's; what the server itself said is safe
@@ -156,7 +160,7 @@ def _connect_postgresql(url: str) -> Connection:
         host = str(where.get("host") or "this machine").rpartition("@")[2]
         reason = said[1] if said else "no server answers there"
         raise DatabaseUnavailable(f"PostgreSQL on {host} cannot be used: {reason}.") from None
-    db.adapters.register_loader("uuid", TextLoader)  # a user's key is an int or a text, never an object
+    db.adapters.register_loader("uuid", psycopg.types.string.TextLoader)  # a user's key is an int or a text
     _run(db, f"SET lock_timeout = {_patience()}")
     return db
 
@@ -168,16 +172,24 @@ def _patience() -> int:
 class _Held:
     """One thread's connection. It is closed when the thread ends, by the process that opened it."""
 
-    def __init__(self, url: str) -> None:
+    db: Connection = None  # not yet
+
+    def __init__(self, url: str, *, create: bool) -> None:
         self.pid = os.getpid()
-        self.db = connect(url)
+        self.path = "" if is_postgresql(url) else str(sqlite_path(url))
+        file, seen = _files(self.path), _seen.get(self.path, (None, None))
+        if None not in (*file, *seen) and file[0] != seen[0] and file[1] == seen[1]:  # SQLite would mix the two
+            way_out = "put the old file back, or remove its -wal and -shm"
+            raise DatabaseRefused(f"{self.path} was replaced, but the old one's -wal is there: {way_out}.")
+        self.db = connect(url, create=create or self.path not in _seen)
+        self.file = file[0] or _files(self.path)[0]
+        _seen[self.path] = _files(self.path)
 
     def usable(self) -> bool:
         state = self.state()
-        if state is None:
-            return False
-        # Inside a transaction a lost connection is given all the same: a new one would write outside the block.
-        return state or isinstance(self.db, sqlite3.Connection) or not self._was_hung_up()
+        if state is not False:
+            return bool(state)  # inside a transaction a lost one is given too: a new one would write outside the block
+        return _identity(self.path) == self.file if self.path else not self._was_hung_up()
 
     def state(self) -> bool | None:
         """Whether a transaction is open, or None when the connection is closed or another process's."""
@@ -208,42 +220,50 @@ class _Held:
 
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.db))
 
-    def __del__(self) -> None:
-        if hasattr(self, "db"):
-            self.close()
+    __del__ = close
 
 
-class _OfThisThread(threading.local):
-    def __init__(self) -> None:
-        self.held: dict[str, _Held] = {}
+def _identity(path: str) -> tuple[int, ...] | None:
+    """Which file stands here now, as inode and device: whatever is put in its place has others."""
+    try:
+        return os.stat(path)[1:3]  # noqa: PTH116  asked at every get_db
+    except OSError:
+        return None
 
 
-_of_this_thread = _OfThisThread()
+def _files(path: str) -> tuple[Any, Any]:
+    return _identity(path), _identity(f"{os.path.realpath(path)}-wal")
 
 
-def get_db(url: str | None = None) -> Connection:
-    """This thread's connection to url (TURF_SAAS_DB when not given), opened once and kept."""
+_seen: dict[str, tuple[Any, Any]] = {}  # the file, and its -wal, that this process last opened at a path
+_of_this_thread = threading.local()  # in its __dict__: _Held by url
+
+
+def get_db(url: str | None = None, *, create: bool = False) -> Connection:
+    """This thread's connection to url (or TURF_SAAS_DB), kept. A file is made at its first use, or if asked."""
+    url = (os.environ.get("TURF_SAAS_DB") or None) if url is None else url
     if url is None:
-        url = os.environ.get("TURF_SAAS_DB", "")
-        if not url:
-            raise DatabaseRefused("TURF_SAAS_DB is not set: give the path of the SQLite file.")
-    held = _of_this_thread.held.get(url)
+        raise DatabaseRefused("TURF_SAAS_DB is not set: give the path of the SQLite file.")
+    held = vars(_of_this_thread).get(url)
     if held is None or not held.usable():
-        held = _of_this_thread.held[url] = _Held(url)
+        held = vars(_of_this_thread)[url] = _Held(url, create=create)
     return held.db
 
 
 def close_db() -> None:
     """Close what get_db opened for this thread."""
-    for held in _of_this_thread.held.values():
-        held.close()
-    _of_this_thread.held = {}
+    vars(_of_this_thread).clear()
 
 
-def roll_back_leftovers() -> None:
+def list_open() -> list[Connection]:
+    """This thread's connections that are inside a transaction."""
+    return [held.db for held in vars(_of_this_thread).values() if held.state()]
+
+
+def roll_back_leftovers(but: Sequence[Connection] = ()) -> None:
     """End what this thread left open, so that nobody's later commit saves it or waits for it."""
-    for held in _of_this_thread.held.values():
-        if held.state():
+    for held in vars(_of_this_thread).values():
+        if held.state() and held.db not in but:
             logger.error("a transaction was left open: rolled back")
             try:
                 held.db.rollback()
@@ -253,7 +273,7 @@ def roll_back_leftovers() -> None:
 
 def _close_before_fork() -> None:
     """SQLite's file locks do not pass to a child, which would believe that it holds them: so none is inherited."""
-    for held in _of_this_thread.held.values():
+    for held in vars(_of_this_thread).values():
         if held.state() is False:
             held.close()
 
@@ -299,6 +319,14 @@ def execute(db: Connection, sql: str, /, **params: Any) -> int:
         _fail(error)
 
 
+def execute_many(db: Connection, sql: str, rows: Sequence[Mapping[str, Any]], /) -> int:
+    """Run one statement for each row, and say how many rows were changed in all."""
+    try:
+        return _cursor(db, sql, rows, many=True).rowcount if rows else 0
+    except Exception as error:
+        _fail(error)
+
+
 def run_script(db: Connection, sql: str) -> None:
     """Several statements, inside the caller's transaction (sqlite3's executescript would commit it)."""
     if engine(db) == "postgresql":
@@ -319,15 +347,19 @@ _WRITE = re.compile(
 )
 
 
-def _cursor(db: Connection, sql: str, params: dict[str, Any]) -> Any:
+def _cursor(db: Connection, sql: str, params: Any, *, many: bool = False) -> Any:
     if not in_transaction(db) and _WRITE.match(sql):
         raise RuntimeError(f"a write stands inside atomic(), or nobody commits it: {sql.strip()[:60]}")
     # Rows by name, whatever a borrowed connection thinks of its own.
     if isinstance(db, sqlite3.Connection):
         cursor = db.cursor()
         cursor.row_factory = sqlite3.Row
-        return cursor.execute(sql, params)
-    return db.cursor(row_factory=sys.modules["psycopg"].rows.dict_row).execute(to_pyformat(sql), params)
+        return cursor.executemany(sql, params) if many else cursor.execute(sql, params)
+    cursor = db.cursor(row_factory=sys.modules["psycopg"].rows.dict_row)
+    if not many:
+        return cursor.execute(to_pyformat(sql), params)
+    cursor.executemany(to_pyformat(sql), params)
+    return cursor
 
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|::|:([A-Za-z_]\w*)|%""", re.DOTALL)
@@ -340,9 +372,7 @@ def to_pyformat(sql: str) -> str:
 
 
 def in_transaction(db: Connection) -> bool:
-    if isinstance(db, sqlite3.Connection):
-        return db.in_transaction
-    return bool(db.pgconn.transaction_status)  # 0 is IDLE
+    return db.in_transaction if isinstance(db, sqlite3.Connection) else bool(db.pgconn.transaction_status)  # 0: IDLE
 
 
 class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
@@ -351,8 +381,6 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
     durable=False: the commit survives a crash of the process, but a power cut may take the last ones.
     wait=False: a lock that somebody else holds is DatabaseBusy at once.
     """
-
-    __slots__ = ("_db", "_durable", "_nested", "_wait")
 
     def __init__(self, db: Connection, *, durable: bool = True, wait: bool = True) -> None:
         self._db, self._durable, self._wait = db, durable, wait
@@ -375,12 +403,11 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
             if not self._wait:
                 _run(db, "PRAGMA busy_timeout = 0")
             _run(db, "BEGIN IMMEDIATE")
-        except BaseException:
-            self._tighten()
-            raise
         finally:
             if not self._wait:
                 _run(db, f"PRAGMA busy_timeout = {_patience()}")
+            if not db.in_transaction:
+                self._tighten()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         saved = None
@@ -441,24 +468,14 @@ _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("40001 40P01 55P03 57014 SQLITE_BUSY SQLITE_LOCKED SQLITE_PROTOCOL", DatabaseBusy, "The database is busy."),
     ("25P02", DatabaseError, _ALREADY_FAILED),
     # Lost, read-only, full, stopping, disk.
-    ("08 25006 53 57P 58", DatabaseUnavailable, _CANNOT),
-    (
-        "SQLITE_READONLY SQLITE_IOERR SQLITE_FULL SQLITE_CANTOPEN SQLITE_CORRUPT SQLITE_NOTADB",
-        DatabaseUnavailable,
-        _CANNOT,
-    ),
+    ("08 25006 53 57P 58 SQLITE_READONLY SQLITE_IOERR SQLITE_FULL SQLITE_CANTOPEN", DatabaseUnavailable, _CANNOT),
+    ("SQLITE_CORRUPT SQLITE_NOTADB", DatabaseUnavailable, _CANNOT),
 )
 
 
 def _fail(error: Exception) -> NoReturn:
-    """Raise what the driver's error means; one that means a mistake of ours goes on as it is.
-
-    The driver's own is not chained: PostgreSQL writes the row into it, and a log would keep it.
-    """
-    known = _known(error)
-    if known is None:
-        raise error
-    raise known from None
+    """Raise what it means, or itself. It is not chained: PostgreSQL writes the row into it, and a log would keep it."""
+    raise _known(error) or error from None
 
 
 def _known(error: Exception) -> DatabaseError | None:

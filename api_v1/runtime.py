@@ -100,8 +100,9 @@ class Runtime:
     def is_outdated(self) -> bool:
         """Whether the database was replaced by one that lacks migrations, asked after an error that nobody expected."""
         try:
-            return not schema.is_current(billing_db.get_db(self.settings.database), self.settings)
-        except billing_db.DatabaseError:
+            db = billing_db.get_db(self.settings.database)
+            return self._users is not None and not schema.is_current(db, self.settings)
+        except Exception:  # the error before is the one to tell
             return False
 
     def signal_crossings(self, *, later: bool = False) -> None:

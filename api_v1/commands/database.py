@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,16 +24,13 @@ from turf_saas.settings import Settings
 
 @contextmanager
 def _database_as_it_is(settings: Settings) -> Iterator[Connection]:
-    """Without migrating it. One that is not there yet is not made: an empty one stands in for it."""
+    """Without migrating or changing it. One that is not there yet is not made: an empty one stands in for it."""
     if not status.is_missing(settings):
-        yield billing_db.get_db(settings.database)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        db = billing_db.connect(str(Path(folder) / "not-there-yet.db"))
-        try:
+        with closing(billing_db.connect(settings.database, create=False, wal=False)) as db:
             yield db
-        finally:
-            db.close()
+        return
+    with tempfile.TemporaryDirectory() as folder, closing(billing_db.connect(f"{folder}/not-there-yet.db")) as db:
+        yield db
 
 
 # -- migrate -----------------------------------------------------------------------------------------
@@ -51,7 +47,7 @@ def migrate(as_json: bool, dry_run: bool) -> None:
         with _database_as_it_is(runtime.settings) as db:
             report = schema.rehearse(db, runtime.settings)
     else:
-        db = billing_db.get_db(runtime.settings.database)
+        db = billing_db.get_db(runtime.settings.database, create=True)
         report = schema.migrate(db, runtime.now(), runtime.settings)
     show({"dry_run": dry_run, **_migrated(report)}, as_json, report.sentences)
 
@@ -120,6 +116,7 @@ def _database_findings(runtime: Runtime) -> list[Finding]:
         if status.is_missing(runtime.settings):
             where = status.shown_database(runtime.settings.database)
             return [Finding("schema", "error", f"{where} is not there yet: flask billing migrate makes it.")]
-        return doctor.examine_database(billing_db.get_db(runtime.settings.database), runtime.settings)
+        with _database_as_it_is(runtime.settings) as db:
+            return doctor.examine_database(db, runtime.settings)
     except DatabaseError as error:
         return [Finding("database", "error", str(error))]

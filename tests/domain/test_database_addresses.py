@@ -42,6 +42,13 @@ REFUSED = [
     ("mysql://u:s3/cret@127.0.0.1/db", "'mysql://…' is neither a path nor a postgresql:// URL"),
     ("postgresql+asyncpg://u:s3cret@127.0.0.1/db", "neither a path nor a postgresql:// URL"),
     ("sqlite://", "neither a path nor a postgresql:// URL"),
+    ("postgresql:u:s3cret@127.0.0.1/db", "'postgresql:…' is neither a path nor a postgresql:// URL"),
+    ("postgresql:/u:s3cret@127.0.0.1/db", "'postgresql:…' is neither"),
+    (" postgres:u:s3cret@127.0.0.1/db", "'postgres:…' is neither"),
+    ("POSTGRESQL://u:s3cret@127.0.0.1/db", "'POSTGRESQL://…' is neither"),
+    ("u-1.a+b:s3cret@127.0.0.1/db", r"'u-1\.a\+b:…' is neither"),
+    ("ab:s3cret", "'ab:…' is neither"),
+    ("c://s3cret", "'c://…' is neither"),
 ]
 
 
@@ -56,6 +63,16 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == ["text.txt"]
     assert "cret" not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+@pytest.mark.parametrize("setting", ["C:billing.db", "./a:b.db", "a/b:c.db", "sqlite:///d:e.db", "1a:b.db"])
+def test_what_only_resembles_a_scheme_is_a_path(setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drive's letter, and a colon further on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    name = setting.removeprefix("sqlite:///")
+    billing_db.connect(setting).close()
+    assert (tmp_path / name).exists()
 
 
 def test_an_old_sqlite_is_refused_before_a_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
