@@ -24,6 +24,8 @@ FAILURES_PER_ACCOUNT = 10
 FAILURES_PER_ADDRESS = 100
 WINDOW = timedelta(minutes=15)
 PURGED_AT_ONCE = 100
+# A failure that is further ahead than servers' clocks differ and writers wait is of a clock that was set back since.
+AHEAD = timedelta(minutes=1)
 
 
 # -- making users ----------------------------------------------------------------------------------
@@ -231,9 +233,10 @@ def _wait(db: Connection, now: datetime, allowed: int, **whose: str) -> int:
     rows = fetch_all(
         db,
         f"""SELECT failed_at FROM billing_login_failures
-             WHERE {column} = :{column} AND failed_at > :since
+             WHERE {column} = :{column} AND failed_at > :since AND failed_at <= :until
              ORDER BY failed_at DESC LIMIT :allowed""",  # noqa: S608  one of two names of our own
         since=instant_text(now - WINDOW),
+        until=instant_text(now + AHEAD),
         allowed=allowed,
         **whose,
     )
@@ -248,7 +251,8 @@ def _purge(db: Connection, now: datetime) -> None:
         db,
         """DELETE FROM billing_login_failures WHERE id IN (
                SELECT id FROM (SELECT id, failed_at FROM billing_login_failures ORDER BY id LIMIT :most) AS oldest
-                WHERE failed_at <= :since)""",
+                WHERE failed_at <= :since OR failed_at > :until)""",
         most=PURGED_AT_ONCE,
         since=instant_text(now - WINDOW),
+        until=instant_text(now + AHEAD),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from billing_db import Connection, DatabaseRefused, engine, fetch_all, sqlite_path
+from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, sqlite_path
 from turf_saas import demo, schema
 from turf_saas.plans import CATALOGUE, METRICS
 from turf_saas.settings import (
@@ -42,9 +42,23 @@ class Finding:
 # -- settings: pure --------------------------------------------------------------------------------
 
 
-def examine_settings(settings: Settings, source: Mapping[str, Any], secret: str) -> list[Finding]:
-    """source is what the settings were read from, secret what tokens are signed with (may be empty)."""
+def examine_settings(
+    settings: Settings, source: Mapping[str, Any], secret: str, *, jwt_needed: bool = False
+) -> list[Finding]:
+    """source is what the settings were read from, secret what tokens are signed with (may be empty).
+
+    jwt_needed: the app was seen to have no other way to say who is calling.
+    """
     found = [*_strange_names(source), *_strange_values(settings, secret)]
+    if jwt_needed and not secret:
+        found.append(
+            Finding(
+                "secret",
+                "warning",
+                "JWTs are not accepted: JWT_SECRET_KEY is not set, and this app has no user_loader, Flask-Login or "
+                "flask-jwt-extended; unless it sets request.current_user, only API keys are known.",
+            )
+        )
     return found or [Finding("settings", "ok", "Every setting is known and can be used.")]
 
 
@@ -76,28 +90,58 @@ def _strange_values(settings: Settings, secret: str) -> Iterator[Finding]:
 
 
 def examine_database(db: Connection, settings: Settings) -> list[Finding]:
-    """The schema first: of a database that is not up to date nothing else can be said."""
-    stale = _schema(db, settings)
-    if stale is not None:
-        return [stale]
-    return [
-        Finding("schema", "ok", f"{shown_database(settings.database)} is up to date."),
-        _users(db, settings),
-        *(_sqlite(db, settings) if engine(db) == "sqlite" else ()),
-        _counters(db),
-        _plans(db),
-        _statuses(db),
-        _rejects(db),
-        *_demo(db, settings),
-    ]
-
-
-def _schema(db: Connection, settings: Settings) -> Finding | None:
+    """The schema first: of a database that is not up to date, or lacks a table, nothing else can be said."""
     try:
-        current = schema.is_current(db, settings)
-    except DatabaseRefused as error:
-        return Finding("schema", "error", str(error))
-    return None if current else Finding("schema", "error", "Migrations are pending: run flask billing migrate.")
+        pending = schema.list_pending(db)
+        missing = [] if pending else schema.list_missing(db)
+    except Exception as error:
+        return [_unreadable("schema", error)]
+    found = [_schema(settings, pending, missing)]
+    if pending or any(kind in ("table", "view") for kind, _ in missing):
+        return found
+    return found + [finding for check, look in _checks(db, settings).items() for finding in _looked(check, look)]
+
+
+def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Finding | None]]:
+    of_sqlite: dict[str, Callable[[], Finding | None]] = {
+        "integrity": lambda: _integrity(db),
+        "foreign_keys": lambda: _foreign_keys(db),
+        "journal": lambda: _journal(db),
+        "file_mode": lambda: _file_mode(settings),
+    }
+    return {
+        "users": lambda: _users(db, settings),
+        **(of_sqlite if engine(db) == "sqlite" else {}),
+        "counters": lambda: _counters(db),
+        "plans": lambda: _plans(db),
+        "statuses": lambda: _statuses(db),
+        "instants": lambda: _instants(db),
+        "rejects": lambda: _rejects(db),
+        "demo": lambda: _demo(db, settings),
+    }
+
+
+def _looked(check: str, look: Callable[[], Finding | None]) -> list[Finding]:
+    try:
+        finding = look()
+    except Exception as error:
+        finding = _unreadable(check, error)
+    return [finding] if finding else []
+
+
+def _unreadable(check: str, error: Exception) -> Finding:
+    """What a driver says of a changed table or a damaged row, whatever its kind: a finding like any other."""
+    said = str(error) if isinstance(error, DatabaseError) else f"This cannot be looked at: {error}"
+    return Finding(check, "error", _plain(said.partition("\n")[0], most=300))
+
+
+def _schema(settings: Settings, pending: list[str], missing: list[tuple[str, str]]) -> Finding:
+    if pending:
+        return Finding("schema", "error", "Migrations are pending: run flask billing migrate.")
+    if missing:
+        names = ", ".join(f"{kind} {name}" for kind, name in missing)
+        return Finding("schema", "error", f"Migrations made these, and they are gone or turned off: {names}.")
+    return Finding("schema", "ok", f"{shown_database(settings.database)} is up to date.")
 
 
 def _users(db: Connection, settings: Settings) -> Finding:
@@ -112,13 +156,10 @@ def _users(db: Connection, settings: Settings) -> Finding:
     return Finding("users", "ok", f"Users are in {users.table}.{users.id} ({users.key}, {whose}).")
 
 
-def _sqlite(db: Connection, settings: Settings) -> Iterator[Finding]:
+def _integrity(db: Connection) -> Finding:
     said = [row["quick_check"] for row in fetch_all(db, f"PRAGMA quick_check({SHOWN})")]
     intact = said == ["ok"]
-    yield Finding("integrity", "ok" if intact else "error", "The file is intact." if intact else " ".join(said))
-    yield _foreign_keys(db)
-    yield _journal(db)
-    yield _file_mode(settings)
+    return Finding("integrity", "ok" if intact else "error", "The file is intact." if intact else " ".join(said))
 
 
 def _foreign_keys(db: Connection) -> Finding:
@@ -195,6 +236,19 @@ def _statuses(db: Connection) -> Finding:
     return Finding("statuses", "ok", "Every subscription's status is known.")
 
 
+def _instants(db: Connection) -> Finding:
+    """One that cannot be read was left as it is, and is compared as a text."""
+    row = fetch_one(
+        db,
+        """SELECT COUNT(*) AS rows FROM saas_subscriptions
+            WHERE effective_at IS NOT NULL AND effective_at NOT LIKE '____-__-__T__:__:__Z'""",
+    )
+    if row and row["rows"]:
+        sentence = f"{row['rows']} subscriptions have an effective_at that cannot be read as an instant."
+        return Finding("instants", "warning", sentence)
+    return Finding("instants", "ok", "Every subscription's beginning can be read.")
+
+
 def _rejects(db: Connection) -> Finding:
     rows = fetch_all(db, "SELECT table_name, COUNT(*) AS rows FROM billing_rejects GROUP BY table_name ORDER BY 1")
     if rows:
@@ -203,9 +257,10 @@ def _rejects(db: Connection) -> Finding:
     return Finding("rejects", "ok", "No row was rejected.")
 
 
-def _demo(db: Connection, settings: Settings) -> Iterator[Finding]:
+def _demo(db: Connection, settings: Settings) -> Finding | None:
     if settings.production and demo.is_installed(db):
-        yield Finding("demo", "error", "The demo's users are in a production database: begin with a new one.")
+        return Finding("demo", "error", "The demo's users are in a production database: begin with a new one.")
+    return None
 
 
 def _listed(rows: list[Any], name: str) -> str:
@@ -213,6 +268,6 @@ def _listed(rows: list[Any], name: str) -> str:
     return ", ".join(f"{_plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more
 
 
-def _plain(text: object) -> str:
+def _plain(text: object, most: int = 60) -> str:
     """For a terminal: another program's word may hold anything."""
-    return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:60]
+    return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:most]

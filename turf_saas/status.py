@@ -18,28 +18,32 @@ COUNTED = ("tenants", "saas_subscriptions", "consumption_log", "usage_aggregates
 
 @dataclass(frozen=True)
 class Status:
-    """`users` and `counts` are None until the first migration."""
+    """`users` and `counts` are None until the first migration. `absent` names what a migration made and is gone."""
 
     engine: str
     database: str
     month: str
     applied: list[str]
     pending: list[str]
+    absent: list[str]
     users: UsersTable | None
     counts: Mapping[str, int] | None
 
 
 def get_status(db: Connection, now: datetime, settings: Settings) -> Status:
     applied = schema.list_applied(db)
-    users = get_users_table(db) if applied else None
+    absent = schema.list_missing(db)
+    gone = {name for kind, name in absent if kind in ("table", "view")}
+    users = get_users_table(db) if applied and "billing_installation" not in gone else None
     return Status(
         engine=engine(db),
         database=shown_database(settings.database),
         month=str(Month.of(now, settings.timezone)),
         applied=applied,
         pending=[str(step) for step in schema.migrations(engine(db)) if str(step) not in applied],
+        absent=[f"{kind} {name}" for kind, name in absent],
         users=users,
-        counts=_counts(db, users) if users else None,
+        counts=_counts(db, users, gone) if users else None,
     )
 
 
@@ -62,9 +66,9 @@ def shown_database(url: str) -> str:
     return f"postgresql://{host}{parts.path}"
 
 
-def _counts(db: Connection, users: UsersTable) -> dict[str, int]:
-    counts = {"users": _count(db, users.sql_table)}
-    return counts | {table: _count(db, table) for table in COUNTED}
+def _counts(db: Connection, users: UsersTable, gone: set[str]) -> dict[str, int]:
+    counts = {} if users.table in gone else {"users": _count(db, users.sql_table)}
+    return counts | {table: _count(db, table) for table in COUNTED if table not in gone}
 
 
 def _count(db: Connection, table: str) -> int:

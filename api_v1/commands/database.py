@@ -84,6 +84,8 @@ def _status_lines(answer: dict[str, Any]) -> Iterator[str]:
     yield f"database   {answer['engine']} {answer['database']}{absent}"
     yield f"applied    {', '.join(answer['applied']) or 'nothing'}"
     yield f"pending    {', '.join(answer['pending']) or 'nothing'}"
+    if answer["absent"]:
+        yield f"absent     {', '.join(answer['absent'])}"
     yield f"month      {answer['month']}"
     users = answer["users"]
     if users:
@@ -102,13 +104,21 @@ def examine(as_json: bool) -> None:
     """What is wrong, or soon will be. Nothing is changed; exit 1 when something is an error."""
     runtime = current_runtime()
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    findings = doctor.examine_settings(runtime.settings, settings_source(app), jwt_secret(app))
+    source, secret = settings_source(app), jwt_secret(app)
+    findings = doctor.examine_settings(runtime.settings, source, secret, jwt_needed=not _knows_its_users(runtime))
     findings += _database_findings(runtime)
     sick = any(finding.level == "error" for finding in findings)
     answer = {"ok": not sick, "findings": [asdict(finding) for finding in findings]}
     show(answer, as_json, [f"{finding.level:<8}{finding.check:<13}{finding.message}" for finding in findings])
     if sick:
         click.get_current_context().exit(1)
+
+
+def _knows_its_users(runtime: Runtime) -> bool:
+    """Whether the app was seen to have a way of its own to say who is calling."""
+    app = runtime.app
+    loader = runtime.hooks.user_loader or app.config.get("BILLING_USER_LOADER")
+    return loader is not None or hasattr(app, "login_manager") or "flask-jwt-extended" in app.extensions
 
 
 def _database_findings(runtime: Runtime) -> list[Finding]:

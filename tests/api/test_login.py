@@ -276,6 +276,21 @@ def test_refused_attempts_are_not_written_and_old_ones_go(db: Connection, users:
     assert numbers == [170, 70, 20, 20]
 
 
+@pytest.mark.parametrize(("ahead", "said"), [(0, 900), (60, 960), (61, "in"), (3600, "in")])
+def test_a_clock_that_was_set_back_holds_nobody(
+    db: Connection, users: UsersTable, eve: Any, ahead: int, said: int | str
+) -> None:
+    """Up to a minute ahead is another server's clock, or a failure that was written while this one waited."""
+    write_failures(db, 10, account=EMAIL, address="x", at=NOW + timedelta(seconds=ahead))
+    assert outcome(db, users) == said
+
+
+def test_what_a_clock_that_was_set_back_left_ahead_goes(db: Connection, users: UsersTable, eve: Any) -> None:
+    write_failures(db, 250, account=EMAIL, address="x", at=NOW + timedelta(seconds=61))
+    assert outcome(db, users, password="guess") == "no"
+    assert len(fetch_all(db, "SELECT id FROM billing_login_failures")) == 151
+
+
 # -- from where ------------------------------------------------------------------------------------------------
 
 

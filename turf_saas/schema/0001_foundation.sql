@@ -105,7 +105,8 @@ CREATE INDEX saas_subscriptions_user ON saas_subscriptions (user_id);
 CREATE INDEX saas_subscriptions_due ON saas_subscriptions (current_period_end)
     WHERE status IN ('trialing', 'active', 'past_due');
 
--- Which state something was in, from when, by whom and why. Triggers write it, whoever changes the row.
+-- Which state something was in, from when, by whom and why. Triggers write it, whoever changes the row; of two rows the
+-- later written one holds, from its `at` on.
 CREATE TABLE billing_status_history (
     id ${pk},
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -118,7 +119,7 @@ CREATE TABLE billing_status_history (
     actor TEXT,
     reason TEXT
 );
-CREATE INDEX billing_status_history_user ON billing_status_history (user_id, subject, at, id);
+CREATE INDEX billing_status_history_user ON billing_status_history (user_id, subject, id);
 
 -- The host's API calls per user, day and endpoint.
 CREATE TABLE consumption_log (

@@ -48,59 +48,165 @@ END $$;
 CREATE TRIGGER usage_aggregates_counted AFTER INSERT OR DELETE OR UPDATE OF user_id, metric, period_start, total
     ON usage_aggregates FOR EACH ROW EXECUTE FUNCTION billing_count_usage();
 
+-- TRUNCATE fires no row's trigger.
+
+CREATE FUNCTION billing_count_nothing() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE usage_counters SET used = 0 WHERE used <> 0 AND (metric = 'api_calls') = (TG_TABLE_NAME = 'consumption_log');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER consumption_log_emptied AFTER TRUNCATE ON consumption_log
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_count_nothing();
+CREATE TRIGGER usage_aggregates_emptied AFTER TRUNCATE ON usage_aggregates
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_count_nothing();
+
 -- A row is its user's tenant's, whatever its writer knew of tenants.
 
 CREATE FUNCTION billing_own() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    NEW.tenant_id := COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = NEW.user_id), 1);
+    NEW.tenant_id := ${tenant_of NEW.user_id};
     RETURN NEW;
 END $$;
 CREATE TRIGGER consumption_log_owned BEFORE INSERT ON consumption_log
     FOR EACH ROW EXECUTE FUNCTION billing_own();
 CREATE TRIGGER usage_aggregates_owned BEFORE INSERT ON usage_aggregates
     FOR EACH ROW EXECUTE FUNCTION billing_own();
-CREATE TRIGGER saas_subscriptions_owned BEFORE INSERT ON saas_subscriptions
+CREATE TRIGGER saas_subscriptions_owned BEFORE INSERT OR UPDATE OF user_id ON saas_subscriptions
     FOR EACH ROW EXECUTE FUNCTION billing_own();
 CREATE TRIGGER invoices_owned BEFORE INSERT ON invoices
     FOR EACH ROW EXECUTE FUNCTION billing_own();
 CREATE TRIGGER transactions_owned BEFORE INSERT ON transactions
     FOR EACH ROW EXECUTE FUNCTION billing_own();
 
--- A subscription's history. A row that does not say since when holds since ever, if it is its user's first.
--- Without changed_at a change is of now, and unsigned. Before the subscription began it is of its beginning, so
--- that the history, read in order, ends with it.
+-- Instants are compared as text, so one that another program wrote in another form of ISO 8601 is told in ours,
+-- fractions of a second cut off. What cannot be read stays as it is.
 
-CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION billing_instant(a_text TEXT) RETURNS TEXT LANGUAGE plpgsql STRICT SET search_path FROM CURRENT AS $$
 DECLARE
-    signed BOOLEAN;
+    parts TEXT[] := regexp_match(
+        a_text, '^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)? ?([Zz]|[+-]\d\d(?::\d\d)?)?)?$');
+    moment TIMESTAMPTZ;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
-        VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
-                COALESCE(NEW.effective_at,
-                         CASE WHEN EXISTS (SELECT 1 FROM billing_status_history
-                                            WHERE user_id = NEW.user_id AND subject = 'subscription')
-                              THEN NEW.created_at ELSE '0001-01-01T00:00:00Z' END),
-                NEW.changed_by, NEW.change_reason);
-        UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
-    ELSIF TG_OP = 'DELETE' THEN
-        IF OLD.status <> 'canceled' THEN
-            INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-            VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled',
-                    GREATEST(${now}, COALESCE(OLD.effective_at, '')));
-        END IF;
-    ELSIF NEW.plan IS DISTINCT FROM OLD.plan OR NEW.status <> OLD.status THEN
-        signed := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
-        VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
-                GREATEST(CASE WHEN signed THEN NEW.changed_at ELSE ${now} END, COALESCE(OLD.effective_at, '')),
-                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
-        UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
+    moment := (parts[1] || ' ' || COALESCE(parts[2], '00:00') || COALESCE(parts[3], 'Z'))::timestamptz;
+    IF moment >= '0001-01-01 00:00Z' AND moment <= '9999-12-31 23:59:59Z' THEN
+        RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
     END IF;
     RETURN NULL;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
 END $$;
-CREATE TRIGGER saas_subscriptions_noted AFTER INSERT OR DELETE OR UPDATE OF plan, status
+
+CREATE FUNCTION billing_told(a_text TEXT) RETURNS TEXT LANGUAGE sql SET search_path FROM CURRENT AS $$
+    SELECT COALESCE(billing_instant(a_text), a_text);
+$$;
+
+CREATE FUNCTION billing_tell_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.effective_at := billing_told(NEW.effective_at);
+    NEW.current_period_start := billing_told(NEW.current_period_start);
+    NEW.current_period_end := billing_told(NEW.current_period_end);
+    NEW.trial_end := billing_told(NEW.trial_end);
+    NEW.canceled_at := billing_told(NEW.canceled_at);
+    NEW.ended_at := billing_told(NEW.ended_at);
+    NEW.created_at := billing_told(NEW.created_at);
+    NEW.updated_at := billing_told(NEW.updated_at);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER saas_subscriptions_told BEFORE INSERT OR UPDATE ON saas_subscriptions
+    FOR EACH ROW EXECUTE FUNCTION billing_tell_subscription();
+
+CREATE FUNCTION billing_tell_invoice() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    NEW.created_at := billing_told(NEW.created_at);
+    NEW.paid_at := billing_told(NEW.paid_at);
+    NEW.updated_at := billing_told(NEW.updated_at);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER invoices_told BEFORE INSERT OR UPDATE ON invoices
+    FOR EACH ROW EXECUTE FUNCTION billing_tell_invoice();
+
+-- A subscription's history. A row is written when something becomes known, and holds from its `at` on over all that was
+-- known before. The past is not rewritten by what happens now: a subscription that says since when begins there, but
+-- not before the history of its user's earlier ones ends, and one that is written anew begins now. A row that does not
+-- say since when holds since ever, if it is its user's first.
+
+CREATE FUNCTION billing_open_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    moment TEXT COLLATE "C" := COALESCE(billing_instant(NEW.changed_at), ${now});
+    last_at TEXT COLLATE "C";
+    is_known BOOLEAN;
+BEGIN
+    SELECT MAX(at) FILTER (WHERE at <= ${now}), COALESCE(bool_or(subject_id = NEW.id), FALSE) INTO last_at, is_known
+      FROM billing_status_history WHERE user_id = NEW.user_id AND subject = 'subscription';
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+    VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
+            CASE WHEN is_known THEN GREATEST(moment, NEW.effective_at)
+                 WHEN last_at IS NULL THEN COALESCE(NEW.effective_at, '0001-01-01T00:00:00Z')
+                 ELSE GREATEST(COALESCE(NEW.effective_at, NEW.created_at), last_at) END,
+            NEW.changed_by, NEW.change_reason);
+    UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER saas_subscriptions_opened AFTER INSERT
+    ON saas_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_open_subscription();
+
+-- Without changed_at a change is of now, and unsigned. First the old user or the old plan is left: when the row goes to
+-- another user, or begins later than now. Then the beginning of what has begun moves back and takes along what followed
+-- it; anything else is one row, not before the subscription begins.
+CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    signed BOOLEAN := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
+    moment TEXT COLLATE "C" := COALESCE(CASE WHEN signed THEN billing_instant(NEW.changed_at) END, ${now});
+    same BOOLEAN := NEW.user_id = OLD.user_id AND NEW.plan IS NOT DISTINCT FROM OLD.plan AND NEW.status = OLD.status;
+BEGIN
+    IF same AND NEW.effective_at IS NOT DISTINCT FROM OLD.effective_at THEN
+        RETURN NULL;
+    END IF;
+    IF OLD.status <> 'canceled' AND (NEW.user_id <> OLD.user_id
+            OR (NEW.effective_at > moment AND NEW.effective_at > COALESCE(OLD.effective_at, ''))) THEN
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+        VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', moment);
+    END IF;
+    IF same AND NEW.effective_at < OLD.effective_at AND OLD.effective_at <= moment THEN
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+        SELECT tenant_id, user_id, subject, subject_id, plan, status,
+               CASE id WHEN MIN(id) OVER () THEN NEW.effective_at ELSE at END, actor, reason
+          FROM billing_status_history
+         WHERE user_id = NEW.user_id AND subject = 'subscription' AND subject_id = NEW.id
+         ORDER BY id;
+    ELSE
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+        VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
+                CASE WHEN NEW.user_id = OLD.user_id AND NEW.effective_at IS DISTINCT FROM OLD.effective_at
+                          AND NEW.status IN ('trialing', 'active', 'past_due') THEN COALESCE(NEW.effective_at, moment)
+                     ELSE GREATEST(moment, NEW.effective_at) END,
+                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
+    END IF;
+    UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER saas_subscriptions_noted AFTER UPDATE OF user_id, plan, status, effective_at
     ON saas_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_subscription();
+
+CREATE FUNCTION billing_end_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+    VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled',
+            GREATEST(${now}, OLD.effective_at));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER saas_subscriptions_removed AFTER DELETE ON saas_subscriptions
+    FOR EACH ROW WHEN (OLD.status <> 'canceled') EXECUTE FUNCTION billing_end_subscription();
+
+CREATE FUNCTION billing_end_all_subscriptions() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+    SELECT tenant_id, user_id, 'subscription', id, plan, 'canceled', GREATEST(${now}, effective_at)
+      FROM saas_subscriptions WHERE status <> 'canceled';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER saas_subscriptions_emptied BEFORE TRUNCATE ON saas_subscriptions
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_end_all_subscriptions();
 
 CREATE FUNCTION billing_note_invoice() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -114,7 +220,7 @@ BEGIN
         signed := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
         INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
         VALUES (NEW.tenant_id, NEW.user_id, 'invoice', NEW.id, NEW.plan, NEW.status,
-                CASE WHEN signed THEN NEW.changed_at ELSE ${now} END,
+                COALESCE(CASE WHEN signed THEN billing_instant(NEW.changed_at) END, ${now}),
                 CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
     END IF;
     UPDATE invoices SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;

@@ -11,7 +11,7 @@ from pathlib import Path
 from billing_db import Connection, DatabaseRefused, DatabaseUnavailable, engine, execute, run_script
 from turf_saas.schema import adoption, runner
 from turf_saas.schema.adopted_rows import Seen
-from turf_saas.schema.host import key_kind, list_columns, list_objects, name_space
+from turf_saas.schema.host import key_kind, list_columns, list_objects, list_triggers, name_space
 from turf_saas.schema.preflight import ReferenceTable, check
 from turf_saas.schema.render import OWN_USERS, PER_ENGINE, rendered
 from turf_saas.schema.report import AdoptedTable, MigrationReport
@@ -20,7 +20,10 @@ from turf_saas.settings import Settings
 from turf_saas.users import UsersTable, get_users_table
 from turf_saas.values import instant_text
 
-__all__ = ["AdoptedTable", "MigrationReport", "is_current", "list_applied", "migrate", "migrations", "rehearse"]
+__all__ = [
+    "AdoptedTable", "MigrationReport", "is_current", "list_applied", "list_missing", "list_pending", "migrate",
+    "migrations", "rehearse",
+]  # fmt: skip
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -40,7 +43,7 @@ def rehearse(db: Connection, settings: Settings) -> MigrationReport:
 
 def is_current(db: Connection, settings: Settings) -> bool:
     """Whether nothing is pending. A database that was installed for other users is refused."""
-    if runner.pending(db, migrations(engine(db))):
+    if list_pending(db):
         return False
     _check_users(db, settings)
     return True
@@ -49,6 +52,27 @@ def is_current(db: Connection, settings: Settings) -> bool:
 def list_applied(db: Connection) -> list[str]:
     """The migrations that the database has, in order."""
     return [runner.titled(row["number"], row["name"]) for row in runner.list_applied(db)]
+
+
+def list_pending(db: Connection) -> list[str]:
+    """What migrate would apply, in order. A database that an edited or a newer program migrated is refused."""
+    return [str(step) for step in runner.pending(db, migrations(engine(db)))]
+
+
+def list_missing(db: Connection) -> list[tuple[str, str]]:
+    """What the database's migrations made, and the users' table, where they are gone: ('trigger', 'invoices_told')."""
+    applied, objects, triggers = list_applied(db), list_objects(db), list_triggers(db)
+    made = [each for step in migrations(engine(db)) if str(step) in applied for each in step.creates]
+    missing = [
+        (kind, name)
+        for kind, name in made
+        if (name not in triggers if kind == "trigger" else objects.get((name_space(kind), name)) != kind)
+    ]
+    if applied and ("table", "billing_installation") not in missing:
+        users = get_users_table(db)
+        if not list_columns(db, users.table):
+            missing.append(("table", users.table))
+    return missing
 
 
 def migrations(engine_name: str) -> list[Migration]:

@@ -50,6 +50,19 @@ def list_objects(db: Connection) -> dict[tuple[str, str], str]:
     return {(name_space(row["kind"]), folded(db, row["name"])): row["kind"] for row in rows}
 
 
+def list_triggers(db: Connection) -> set[str]:
+    """The triggers that fire. (On PostgreSQL their names are each table's own, so they take no name from others.)"""
+    if engine(db) == "sqlite":
+        rows = fetch_all(db, "SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    else:
+        rows = fetch_all(
+            db,
+            f"""SELECT t.tgname AS name FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                 WHERE c.relnamespace = {_OURS} AND NOT t.tgisinternal AND t.tgenabled <> 'D'""",  # noqa: S608
+        )
+    return {row["name"] for row in rows}
+
+
 def name_space(kind: str) -> str:
     """Tables, views and indexes cannot share a name; triggers and functions have their own."""
     return kind if kind in ("trigger", "function") else "table"

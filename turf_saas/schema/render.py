@@ -7,6 +7,17 @@ import re
 from billing_db import quoted
 from turf_saas.users import UsersTable
 
+# date() is asked only of what looks like a day: of 'now' it would fail instead of saying no.
+_IS_DAY_SQLITE = (
+    "CASE WHEN {0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]' AND {0} >= '0001' "
+    "THEN {0} IS date({0}, '+0 days') ELSE 0 END"
+)
+# An ISO 8601 instant as we write it, fractions of a second cut off, or NULL when it cannot be read.
+_INSTANT_SQLITE = (
+    f"CASE WHEN {_IS_DAY_SQLITE.replace('{0}', 'substr({0}, 1, 10)')} THEN "
+    "strftime('%Y-%m-%dT%H:%M:%SZ', substr({0}, 1, 19) || ltrim(substr({0}, 20), '.0123456789')) END"
+)
+_TENANT_OF = "COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = {0}), 1)"
 PER_ENGINE = {
     "sqlite": {
         "pk": "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -14,9 +25,11 @@ PER_ENGINE = {
         "text": "TEXT",
         "now": "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')",
         "is_int": "typeof({0}) = 'integer'",
-        # date() is asked only of what looks like a day: of 'now' it would fail instead of saying no.
-        "is_day": "CASE WHEN {0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]' AND {0} >= '0001' "
-        "THEN {0} IS date({0}, '+0 days') ELSE 0 END",
+        "is_day": _IS_DAY_SQLITE,
+        "instant": _INSTANT_SQLITE,
+        "told": f"COALESCE({_INSTANT_SQLITE}, {{0}})",
+        "is_other": "{0} NOT GLOB '????-??-??T??:??:??Z'",
+        "tenant_of": _TENANT_OF,
         "without_rowid": " WITHOUT ROWID",
         "tenants_identity": "",
     },
@@ -27,6 +40,7 @@ PER_ENGINE = {
         "now": """to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')""",
         "is_int": "{0} IS NOT NULL",
         "is_day": "{0} ~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$' AND to_char({0}::date, 'YYYY-MM-DD') = {0}",
+        "tenant_of": _TENANT_OF,
         "without_rowid": "",
         "tenants_identity": "SELECT setval(pg_get_serial_sequence('tenants', 'id'), 1);",
     },
@@ -49,7 +63,7 @@ def rendered(sql: str, engine_name: str, users: UsersTable, declared_type: str) 
         "user_key": declared_type,
         "own_key": own_keys[users.key],
     }
-    return re.sub(r"\$\{(\w+)(?: (\w+))?\}", lambda m: words[m[1]].format(m[2]) if m[2] else words[m[1]], sql)
+    return re.sub(r"\$\{(\w+)(?: ([\w.]+))?\}", lambda m: words[m[1]].format(m[2]) if m[2] else words[m[1]], sql)
 
 
 _CREATES = re.compile(
