@@ -133,9 +133,10 @@ def parse_json(raw: bytes) -> Any:
 
     A number that is whole is an integer however it is written: `5.0` and `1e2` are 5 and 100, as in JSON Schema.
     """
+    reader = _Reader()
     try:
         found = json.loads(
-            raw.decode(), object_pairs_hook=_Names().read, parse_float=_number, parse_constant=_NoNumber
+            raw.decode(), object_pairs_hook=reader.names, parse_float=reader.number, parse_constant=reader.no_number
         )
     except UnicodeDecodeError:
         raise Malformed("json_unreadable", reason="UTF-8") from None
@@ -147,20 +148,11 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed("json_unreadable", reason=str(error)) from None
     except ValueError:  # Python reads no integer of more than 4300 digits
         raise Malformed("json_unreadable", reason="number") from None
-    if _NOT_FINITE.search(raw):
-        _refuse_no_numbers(found)
+    if reader.strange:
+        places = list(islice(_places(found, lambda value: isinstance(value, _NoNumber)), MAX_FAULTS))
+        faults = [Fault(_pointer(*place), "field_type", {"expected": "number"}) for place, _ in places]
+        raise Malformed("json_unreadable", reason=places[0][1].text, faults=faults)
     return found
-
-
-# A number with an exponent, or a word that Python reads as one. (In a text, too: then it is looked for in vain.)
-_NOT_FINITE = re.compile(rb"[0-9][eE]|NaN|Infinity|[0-9]{309}")
-
-
-def _refuse_no_numbers(given: Any) -> None:
-    found = list(islice(_places(given, lambda value: isinstance(value, _NoNumber)), MAX_FAULTS))
-    if found:
-        faults = [Fault(_pointer(*place), "field_type", {"expected": "number"}) for place, _ in found]
-        raise Malformed("json_unreadable", reason=found[0][1].text, faults=faults)
 
 
 def _places(given: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -182,13 +174,14 @@ def _places(given: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[tuple[A
             ways.pop()
 
 
-class _Names:
-    """Reads the objects of one body, and counts what they name."""
+class _Reader:
+    """Reads the objects and numbers of one body, counts what they name, and knows whether all numbers are some."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.strange = False
 
-    def read(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def names(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         self.count += len(pairs)
         if self.count > MAX_NAMES:
             raise _Unreadable(f"> {MAX_NAMES}")
@@ -202,15 +195,18 @@ class _Names:
                 raise _Unreadable(f"{name[:100]!a}")
         return found
 
+    def number(self, text: str) -> float | int | _NoNumber:
+        value = float(text)
+        if math.isinf(value):
+            return self.no_number(text)
+        with suppress(ArithmeticError):  # an exponent that Decimal cannot hold
+            if value.is_integer() and abs(value) < MAX_EXACT and Decimal(text) == int(value):
+                return int(value)
+        return value
 
-def _number(text: str) -> float | int | _NoNumber:
-    value = float(text)
-    if math.isinf(value):
+    def no_number(self, text: str) -> _NoNumber:
+        self.strange = True
         return _NoNumber(text)
-    with suppress(ArithmeticError):  # an exponent that Decimal cannot hold
-        if value.is_integer() and abs(value) < MAX_EXACT and Decimal(text) == int(value):
-            return int(value)
-    return value
 
 
 def validated(model: type[Model], given: Any) -> Model:
