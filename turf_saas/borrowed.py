@@ -24,12 +24,10 @@ def borrowed(given: Any) -> Connection:
     try:
         if not in_transaction(db):
             _let_the_driver_begin(db)
-        elif isinstance(db, sqlite3.Connection):
-            fetch_one(db, "SELECT 1 FROM billing_installation")
+        elif isinstance(db, sqlite3.Connection):  # on PostgreSQL a failing look would end the host's transaction
+            db.execute("SELECT 1 FROM billing_installation")
     except Exception as error:
-        if (
-            "no such table" in str(error) or getattr(error, "sqlstate", None) == "42P01"
-        ):  # the drivers' own words for it
+        if "no such table" in str(error) or getattr(error, "sqlstate", None) == "42P01":
             raise DatabaseRefused(_ELSEWHERE) from None
         raise
     return db
@@ -60,12 +58,7 @@ def _let_the_driver_begin(db: Connection) -> None:
     if isinstance(db, sqlite3.Connection):
         if db.isolation_level is None or getattr(db, "autocommit", None) is True:
             raise DatabaseRefused(_AUTOCOMMIT)
-        try:
-            db.execute("UPDATE billing_installation SET id = id WHERE 0")
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                raise DatabaseRefused(_ELSEWHERE) from None
-            raise
+        db.execute("UPDATE billing_installation SET id = id WHERE 0")  # it begins before a write only
         return
     if db.autocommit:
         raise DatabaseRefused(_AUTOCOMMIT)

@@ -14,6 +14,7 @@ from flask import Flask
 
 from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from tests.cast import SECRET, Cast, Person
+from tests.migrated import MIGRATIONS
 from turf_saas import __version__
 from turf_saas.accounts import log_in
 from turf_saas.status import shown_database
@@ -80,7 +81,7 @@ def test_what_it_does_not_know_is_exit_2(run: Run, words: tuple[str, ...]) -> No
 
 def test_a_dry_run_says_what_will_happen_and_makes_nothing(run_empty: Run, empty_url: str, engine: str) -> None:
     told = answer(run_empty("migrate", "--dry-run", "--json"))
-    assert (told["dry_run"], told["applied"]) == (True, ["0001_foundation"])
+    assert (told["dry_run"], told["applied"]) == (True, MIGRATIONS)
     assert told["users"] == {"table": "users", "id": "id", "key": "integer", "ours": True}
     if engine == "sqlite":
         assert not Path(empty_url).exists()
@@ -88,7 +89,7 @@ def test_a_dry_run_says_what_will_happen_and_makes_nothing(run_empty: Run, empty
 
 
 def test_migrating_twice_does_it_once(run_empty: Run) -> None:
-    assert answer(run_empty("migrate", "--json"))["applied"] == ["0001_foundation"]
+    assert answer(run_empty("migrate", "--json"))["applied"] == MIGRATIONS
     assert answer(run_empty("migrate", "--json"))["applied"] == []
     assert run_empty("migrate").stdout == "The database is up to date.\n"
     assert run_empty("migrate", "--dry-run").stdout == "The database is up to date.\n"
@@ -112,7 +113,7 @@ def test_the_status_counts_what_is_there(run: Run, url: str, engine: str, alice:
     alice.has_used(5)
     told = answer(run("status", "--json"))
     assert (told["version"], told["env"], told["engine"]) == (__version__, "development", engine)
-    assert (told["applied"], told["pending"], told["missing"]) == (["0001_foundation"], [], False)
+    assert (told["applied"], told["pending"], told["missing"]) == (MIGRATIONS, [], False)
     assert told["counts"] == {
         "users": 5, "tenants": 2, "saas_subscriptions": 1, "consumption_log": 1, "usage_aggregates": 0, "invoices": 0,
     }  # fmt: skip
@@ -121,7 +122,7 @@ def test_the_status_counts_what_is_there(run: Run, url: str, engine: str, alice:
 
 def test_the_status_of_nothing_makes_nothing(run_empty: Run, empty_url: str, engine: str) -> None:
     told = answer(run_empty("status", "--json"))
-    assert (told["applied"], told["pending"]) == ([], ["0001_foundation"])
+    assert (told["applied"], told["pending"]) == ([], MIGRATIONS)
     assert (told["users"], told["counts"]) == (None, None)
     assert told["missing"] == (engine == "sqlite")
     assert "0001_foundation" in run_empty("status").stdout

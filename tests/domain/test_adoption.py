@@ -13,6 +13,7 @@ import pytest
 from billing_db import Connection, atomic, execute
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import insert, invoice, log, rows
+from tests.migrated import MIGRATIONS
 from turf_saas import schema, subscriptions
 from turf_saas.quotas import get_consumption
 from turf_saas.schema import MigrationReport
@@ -77,7 +78,7 @@ def test_a_sound_reference_database_keeps_every_value(make: Make) -> None:
         "saas_subscriptions": (1, 1, 0, 0),
         "billing_events": (1, 1, 0, 0),
     }
-    assert report.applied == ["0001_foundation"]
+    assert report.applied == MIGRATIONS
     assert rows(db, "SELECT id, user_id, plan, status, seats, billed_by, effective_at FROM saas_subscriptions") == [
         (1, 1, "pro", "active", 3, "local", None)
     ]

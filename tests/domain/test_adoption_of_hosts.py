@@ -13,6 +13,7 @@ from billing_db import Connection, DatabaseRefused, RuleBroken, atomic, execute
 from tests import postgres
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import everything, insert, invoice, log, rows, script
+from tests.migrated import MIGRATIONS
 from turf_saas import schema
 from turf_saas.schema import MigrationReport
 from turf_saas.settings import read_settings
@@ -171,7 +172,7 @@ def test_old_faults_in_the_hosts_own_tables_block_nothing(tmp_path: Any) -> None
     db.execute("PRAGMA foreign_keys = OFF")
     insert(db, "pets", {"owner": 99})
     db.execute("PRAGMA foreign_keys = ON")
-    assert adopt(db).applied == ["0001_foundation"]
+    assert adopt(db).applied == MIGRATIONS
     assert rows(db, "SELECT owner FROM pets") == [(99,)]
     db.close()
 
@@ -386,7 +387,7 @@ def test_the_plan_says_what_migrating_does_and_does_nothing(make: Make) -> None:
     done = schema.migrate(db, NOW, settings)
     assert planned == done
     assert planned.sentences == [
-        "Migrations: 0001_foundation.",
+        f"Migrations: {', '.join(MIGRATIONS)}.",
         "Users: the host's table, users.id, integer keys.",
         (
             "consumption_log: 4 rows, 1 kept, 1 merged into others, 2 set apart in billing_rejects "
@@ -403,7 +404,7 @@ def test_the_plan_says_what_migrating_does_and_does_nothing(make: Make) -> None:
 def test_the_plan_of_an_empty_database_leaves_it_empty(empty: Connection) -> None:
     settings = read_settings({"TURF_SAAS_DB": "unused"})
     assert schema.rehearse(empty, settings).sentences == [
-        "Migrations: 0001_foundation.",
+        f"Migrations: {', '.join(MIGRATIONS)}.",
         "Users: a small table of billing's own, users.id, integer keys.",
     ]
     assert everything(empty) == {"objects": []}

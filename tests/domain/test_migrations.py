@@ -18,6 +18,7 @@ import billing_db
 from billing_db import Connection, DatabaseRefused, DatabaseUnavailable, atomic, execute, run_script
 from tests.domain import reference_database as reference
 from tests.domain.reference_database import everything, insert, invoice, log, rows
+from tests.migrated import MIGRATIONS
 from turf_saas import schema, status
 from turf_saas.schema import runner
 from turf_saas.schema.runner import Migration
@@ -89,7 +90,7 @@ def test_of_eight_starters_at_once_one_migrates_and_all_go_on(empty_url: str) ->
         starter.stdin.flush()
     said = [starter.communicate(timeout=60) for starter in starters]
     assert [error for _, error in said] == [""] * 8
-    assert sorted(out for out, _ in said) == ["['0001_foundation']\n"] + ["[]\n"] * 7
+    assert sorted(out for out, _ in said) == [f"{MIGRATIONS}\n"] + ["[]\n"] * 7
 
 
 def test_a_second_run_does_nothing_while_another_holds_every_lock(
@@ -109,8 +110,11 @@ def test_a_second_run_does_nothing_while_another_holds_every_lock(
 def test_the_record_says_what_was_applied_and_when(empty: Connection, settings: Settings) -> None:
     schema.migrate(empty, NOW, settings)
     recorded = rows(empty, "SELECT number, name, sha256, applied_at FROM billing_migrations")
-    [step] = schema.migrations(schema.engine(empty))
-    assert recorded == [(1, "foundation", step.sha256, "2026-06-01T08:00:00Z")]
+    first, second = schema.migrations(schema.engine(empty))
+    assert recorded == [
+        (1, "foundation", first.sha256, "2026-06-01T08:00:00Z"),
+        (2, "metering", second.sha256, "2026-06-01T08:00:00Z"),
+    ]
 
 
 def test_a_connection_is_left_as_it_was(empty: Connection, settings: Settings, engine: str) -> None:
@@ -133,7 +137,7 @@ def test_the_references_command_says_what_it_did(
     billing_db.migrate_billing_tables()
     billing_db.migrate_billing_tables()
     assert capsys.readouterr().out.splitlines() == [
-        "[billing_db] 0001_foundation: the billing tables are ready.",
+        f"[billing_db] {', '.join(MIGRATIONS)}: the billing tables are ready.",
         "[billing_db] nothing to do: the billing tables are ready.",
     ]
 
@@ -179,11 +183,11 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Connection, setting
             raise Mishap
 
     whole = Migration(1, "whole", "CREATE TABLE whole (id INTEGER);\n")
-    broken = Migration(2, "broken", "CREATE TABLE half (id INTEGER);\nINSERT INTO half VALUES (1);\n")
+    broken = Migration(3, "broken", "CREATE TABLE half (id INTEGER);\nINSERT INTO half VALUES (1);\n")
     with pytest.raises(Mishap):
         runner.migrate(empty, "now", [whole, broken], apply)
     assert everything(empty) == {"objects": []}
-    assert schema.migrate(empty, NOW, settings).applied == ["0001_foundation"]
+    assert schema.migrate(empty, NOW, settings).applied == MIGRATIONS
 
 
 def test_a_later_migration_is_applied_alone_and_may_not_break_a_reference(
@@ -194,10 +198,10 @@ def test_a_later_migration_is_applied_alone_and_may_not_break_a_reference(
     def apply(db: Connection, step: Migration) -> None:
         run_script(db, step.sql)
 
-    second = Migration(2, "pets", "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
-    assert runner.migrate(db, "now", [*done, second], apply) == ["0002_pets"]
+    third = Migration(3, "pets", "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
+    assert runner.migrate(db, "now", [*done, third], apply) == ["0003_pets"]
     with pytest.raises(billing_db.DatabaseError, match="pets"):
-        runner.migrate(db, "now", [*done, second, Migration(3, "orphan", "INSERT INTO pets VALUES (99);\n")], apply)
+        runner.migrate(db, "now", [*done, third, Migration(4, "orphan", "INSERT INTO pets VALUES (99);\n")], apply)
     assert rows(db, "SELECT * FROM pets") == []
 
 
