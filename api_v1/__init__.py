@@ -15,6 +15,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     billing as _billing,
     docs as _docs,
     ops as _ops,
+    quotas as _quotas,
 )
 
 __all__ = ["Billing", "billing_bp", "metered", "requires_quota"]

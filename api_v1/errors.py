@@ -8,7 +8,7 @@ from flask import Flask, Response, current_app, got_request_exception, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, default_exceptions
 
 from api_v1.blueprint import billing_bp
-from api_v1.quota_headers import refusal_headers
+from api_v1.quota_headers import refusal_fields, refusal_headers
 from api_v1.runtime import current_runtime
 from api_v1.wire import json_response
 from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUnavailable
@@ -69,6 +69,7 @@ def _refused(error: errors.BillingError) -> Response:
     if isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, QuotaExceeded):
+        body |= refusal_fields(error)
         headers |= refusal_headers(error)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"

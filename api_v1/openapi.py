@@ -11,8 +11,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from api_v1.idempotency import HEADER, REPEATED
 from api_v1.routing import Operation
-from api_v1.schemas import MAX_INT, Error
+from api_v1.schemas import MAX_INT, Error, QuotaRefusal
+from turf_saas.idempotency import MAX_KEY
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -33,7 +35,7 @@ REFUSALS = {
     403: ("Forbidden", "The caller may not do this"),
     404: ("NotFound", "It is not there, or it is somebody else's"),
     409: ("Conflict", "It contradicts what is there"),
-    413: ("TooLarge", "The body is larger than 1 MiB"),
+    413: ("TooLarge", "The body is larger than 1 MiB, or than the operation says"),
     415: ("NotJson", "The body is not uncompressed application/json in UTF-8"),
     422: ("Invalid", "Values are not acceptable; `errors` names them all"),
     429: ("TooMany", "Too often or too much"),
@@ -43,6 +45,30 @@ REFUSAL_HEADERS: dict[int, dict[str, tuple[str, Json]]] = {
     401: {"WWW-Authenticate": ("How to say who is asking", {"type": "string"})},
     429: {"Retry-After": ("Seconds after which it may be tried again", {"type": "integer", "minimum": 0})},
     503: {"Retry-After": ("Seconds after which it may be tried again", {"type": "integer", "minimum": 0})},
+}
+SECONDS: Json = {"type": "integer", "minimum": 0}
+SHORT_TEXT: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+COUNT: Json = {"type": "integer", "format": "int64", "minimum": 0}
+# A quota's 429. Those that are not required are absent where the spending cap refuses: it is money, no number of units.
+QUOTA_REFUSED = "QuotaRefused"
+QUOTA_REFUSAL: Json = {
+    "description": "The quota has no room, or the spending cap is reached; nothing was counted or held",
+    "content": {"application/json": {"schema": {"$ref": REF.format(model="QuotaRefusal")}}},
+    "headers": {
+        "Retry-After": {"description": "Seconds until the window is over", "required": True, "schema": SECONDS},
+        "X-Billing-Alert": {"description": "`hard_limit_reached`", "required": True, "schema": {"type": "string"}},
+        "RateLimit-Limit": {"description": "What the plan includes", "required": False, "schema": COUNT},
+        "RateLimit-Remaining": {"description": "What is left of it", "required": False, "schema": COUNT},
+        "RateLimit-Reset": {"description": "Seconds until the window is over", "required": False, "schema": SECONDS},
+    },
+}
+IDEMPOTENCY_KEY: Json = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Kept for 24 hours, per caller. The same key and body again: the first answer, "
+    f"with `{REPEATED}: true`. Another body: 409. A refused request leaves the key free.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
 }
 SECURITY_SCHEMES = {
     "bearer": {
@@ -81,7 +107,7 @@ def document(operations: Iterable[Operation], prefix: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": components,
-            "responses": {name: _refusal(status, text) for status, (name, text) in REFUSALS.items()},
+            "responses": _refusals(operations),
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
@@ -122,10 +148,12 @@ def _first_line(module: str) -> str:
 def _schemas(operations: list[Operation]) -> tuple[dict[Any, Json], Json]:
     """Each model's schema by (model, mode), and the components that these refer to."""
     wanted: dict[Any, tuple[Any, Mode, TypeAdapter[Any]]] = {(Error, "serialization"): _wanted(Error, "serialization")}
+    if any(operation.judged for operation in operations):
+        wanted[QuotaRefusal, "serialization"] = _wanted(QuotaRefusal, "serialization")
     for operation in operations:
         wanted[operation.query, "validation"] = _wanted(operation.query, "validation")
-        if operation.body is not None:
-            wanted[operation.body, "validation"] = _wanted(operation.body, "validation")
+        for body in operation.bodies:
+            wanted[body, "validation"] = _wanted(body, "validation")
         if operation.returns is not None:
             wanted[operation.returns, "serialization"] = _wanted(operation.returns, "serialization")
     schemas, rest = TypeAdapter.json_schemas(wanted.values(), ref_template=REF, schema_generator=_Plain)
@@ -155,11 +183,18 @@ def _operation(operation: Operation, schemas: dict[Any, Json], servers: list[Jso
     description = [operation.description, _who(operation)]
     found["description"] = "\n\n".join(text for text in description if text)
     parameters = [*_path_parameters(operation.rule), *_query_parameters(schemas[operation.query, "validation"])]
+    if operation.idempotent:
+        parameters.append(IDEMPOTENCY_KEY)
+    parameters += [
+        {"name": name, "in": "header", "required": False, "description": meaning, "schema": SHORT_TEXT}
+        for name, meaning in operation.takes.items()
+    ]
     if parameters:
         found["parameters"] = parameters
-    if operation.body is not None:
-        content = {"application/json": {"schema": schemas[operation.body, "validation"]}}
-        found["requestBody"] = {"required": True, "content": content}
+    if operation.bodies:
+        shapes = [schemas[body, "validation"] for body in operation.bodies]
+        content = {"application/json": {"schema": shapes[0] if len(shapes) == 1 else {"oneOf": shapes}}}
+        found["requestBody"] = {"required": not operation.body_optional, "content": content}
     if operation.who == "anyone":
         found["security"] = []
     if not operation.in_tenant:
@@ -215,7 +250,8 @@ def _responses(operation: Operation, schemas: dict[Any, Json]) -> Json:
         }
     responses: Json = {str(operation.status): success}
     for status in sorted(_refused_with(operation)):
-        responses[str(status)] = {"$ref": f"#/components/responses/{REFUSALS[status][0]}"}
+        name = QUOTA_REFUSED if operation.judged and status == 429 else REFUSALS[status][0]
+        responses[str(status)] = {"$ref": f"#/components/responses/{name}"}
     return responses
 
 
@@ -227,7 +263,18 @@ def _refused_with(operation: Operation) -> set[int]:
         statuses.add(404)
     if operation.body is not None:
         statuses |= {413, 415}
+    if operation.judged:
+        statuses.add(429)
+    if operation.idempotent:
+        statuses.add(409)
     return statuses
+
+
+def _refusals(operations: list[Operation]) -> Json:
+    found = {name: _refusal(status, text) for status, (name, text) in REFUSALS.items()}
+    if any(operation.judged for operation in operations):
+        found[QUOTA_REFUSED] = QUOTA_REFUSAL
+    return found
 
 
 def _refusal(status: int, description: str) -> Json:

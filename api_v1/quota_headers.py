@@ -1,6 +1,8 @@
-"""What an answer says about a quota, beside its body."""
+"""What an answer says about a quota, beside its own body."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from turf_saas.admission import Admission, QuotaExceeded
 
@@ -25,6 +27,16 @@ def refusal_headers(refused: QuotaExceeded) -> dict[str, str]:
         left = max(0, refused.limit - refused.used)
         headers |= _rate_limit(refused.limit, left, refused.resets_in_seconds)
     return headers
+
+
+def refusal_fields(refused: QuotaExceeded) -> dict[str, Any]:
+    """What the body of a 429 says beside sentence and code: see schemas.QuotaRefusal."""
+    return {
+        "metric": refused.metric,
+        "used": refused.used,
+        "limit": refused.limit,
+        "resets_in_seconds": refused.resets_in_seconds,
+    }
 
 
 def _rate_limit(limit: int, remaining: int, resets: int) -> dict[str, str]:

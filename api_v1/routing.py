@@ -15,8 +15,9 @@ from werkzeug.routing import BaseConverter
 
 from api_v1 import auth
 from api_v1.blueprint import billing_bp
+from api_v1.idempotency import answer_once
 from api_v1.schemas import MAX_INT, NoQuery
-from api_v1.wire import json_response, read_body, read_query
+from api_v1.wire import MAX_BODY, Choice, json_response, read_body, read_query
 from turf_saas.errors import NotFound
 
 Who = Literal["anyone", "user", "admin"]
@@ -34,13 +35,24 @@ class Operation:
     who: Who
     scope: str | None
     query: type[BaseModel]
-    body: type[BaseModel] | None
+    body: type[BaseModel] | Choice | None
     returns: Any
     status: int
     accounts: bool
     refuses: tuple[int, ...]
     headers: dict[str, str]
+    takes: dict[str, str]
+    judged: bool
+    idempotent: bool
+    body_optional: bool
     module: str
+
+    @property
+    def bodies(self) -> list[type[BaseModel]]:
+        """The shapes that the body may have."""
+        if isinstance(self.body, Choice):
+            return self.body.models
+        return [] if self.body is None else [self.body]
 
     @property
     def in_tenant(self) -> bool:
@@ -60,18 +72,26 @@ def route(
     who: Who = "user",
     scope: str | None = None,
     query: type[BaseModel] = NoQuery,
-    body: type[BaseModel] | None = None,
+    body: type[BaseModel] | Choice | None = None,
     returns: Any = None,
     status: int = 200,
     accounts: bool = False,
     refuses: tuple[int, ...] = (),
     headers: dict[str, str] | None = None,
+    takes: dict[str, str] | None = None,
+    judged: bool = False,
+    idempotent: bool = False,
+    body_optional: bool = False,
+    max_body: int = MAX_BODY,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a view under its rule and under /tenants/<id>/. It gets `caller`, `query` and `body` as it has them.
 
     accounts: only where billing keeps the users and their passwords itself (BILLING_ACCOUNTS=1).
     returns: a model, or any type that pydantic can describe. refuses: statuses that only this route answers (409, 429).
-    headers: what the answer carries beside the body, with its meaning.
+    headers: what the answer carries beside the body, with its meaning. takes: the same of the request, texts up to 255.
+    judged: a quota may refuse it, with what that says about itself.
+    idempotent: it takes an Idempotency-Key. The view then runs inside a transaction: it writes to our database and
+    nowhere else, for what it does outside would not be taken back.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,29 +110,43 @@ def route(
             accounts=accounts,
             refuses=refuses,
             headers=headers or {},
+            takes=takes or {},
+            judged=judged,
+            idempotent=idempotent,
+            body_optional=body_optional,
             module=view.__module__,
         )
         OPERATIONS.append(operation)
 
-        @wraps(view)
-        def answer(in_tenant: int | None = None, **path: Any) -> Response:
-            if not all(map(_can_be_there, path.values())):
-                raise NotFound("not_found")
-            if who != "anyone":
-                path["caller"] = caller = auth.require(who, scope)
-                if in_tenant is not None and in_tenant != caller.tenant_id:
-                    raise NotFound("not_found")
-            checked_query = read_query(query)
-            if query is not NoQuery:
-                path["query"] = checked_query
-            if body is not None:
-                path["body"] = read_body(body)
-            return _response(view(**path), status)
-
+        answer = _answering(operation, view, max_body)
         billing_bp.record(lambda state: _add_rules(state, operation, answer))
         return view
 
     return decorate
+
+
+def _answering(operation: Operation, view: Callable[..., Any], max_body: int) -> Callable[..., Response]:
+    """The view, with all that stands before it and after it."""
+    who, scope, query, body = operation.who, operation.scope, operation.query, operation.body
+
+    @wraps(view)
+    def answer(in_tenant: int | None = None, **path: Any) -> Response:
+        if not all(map(_can_be_there, path.values())):
+            raise NotFound("not_found")
+        if who != "anyone":
+            path["caller"] = caller = auth.require(who, scope)
+            if in_tenant is not None and in_tenant != caller.tenant_id:
+                raise NotFound("not_found")
+        checked_query = read_query(query)
+        if query is not NoQuery:
+            path["query"] = checked_query
+        if body is not None:
+            path["body"] = read_body(body, most=max_body, optional=operation.body_optional)
+        if operation.idempotent:
+            return answer_once(path, lambda: _response(view(**path), operation.status))
+        return _response(view(**path), operation.status)
+
+    return answer
 
 
 class Id(BaseConverter):

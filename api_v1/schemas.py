@@ -87,7 +87,20 @@ class Error(Output):
     errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query, the first 5000")
 
 
+class QuotaRefusal(Error):
+    """What a quota answers: `limit` is what the plan includes; for `spending_cap_reached` it is the cap in cents."""
+
+    metric: str
+    used: Count = Field(description="What had been used and held before")
+    limit: Count
+    resets_in_seconds: int
+
+
 class NoQuery(Input):
+    pass
+
+
+class NoBody(Input):
     pass
 
 

@@ -46,7 +46,8 @@ def _check(document: dict[str, Any], operation: dict[str, Any], response: Respon
     extra = {name for name, _ in response.headers if name.startswith("X-Billing")} - set(said.get("headers", {}))
     assert not extra, f"{where} carries {extra}, which the document does not name"
     if response.status_code >= 400:
-        missing = {name for name in said.get("headers", {}) if name not in response.headers}
+        promised = {name for name, header in said.get("headers", {}).items() if header.get("required", True)}
+        missing = {name for name in promised if name not in response.headers}
         assert not missing, f"{where} lacks {missing}, which the document promises"
     if "content" not in said:
         assert not response.data, f"{where} has a body, and the document names none"

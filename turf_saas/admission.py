@@ -86,7 +86,8 @@ def spend(
         if metric == API_CALLS:
             usage.add_calls(db, now, day, user.id, endpoint, quantity)
         else:
-            event_id = usage.record_event(db, now, settings, NewEvent(user.id, user.tenant_id, metric, quantity)).id
+            event = NewEvent(user.id, user.tenant_id, metric, quantity)
+            event_id = usage.add_events(db, now, settings, [event], single=True)[0].id
         return judge(db, now, settings, user, metric, quantity, terms, endpoint=endpoint, event_id=event_id)
 
 
@@ -102,6 +103,10 @@ def reserve(
 ) -> Reservation:
     """Held until it is settled, released or too old; or QuotaExceeded."""
     with atomic(db):
+        day = local_day(now, settings.timezone).isoformat()
+        counter = {"user_id": user.id, "tenant_id": user.tenant_id, "metric": metric, "day": day}
+        usage.touch_counters(db, [counter])
+        reservations.expire(db, now, user.id, metric)  # of an unlimited metric nobody else would
         held = reservations.hold(db, now, settings, user, metric, quantity, lifetime)
         judge(db, now, settings, user, metric, quantity, THE_PLANS, held=True)
     return held
@@ -137,7 +142,7 @@ def judge(
     gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
     cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
-    if (over or cap_passed) and reservations.expire(db, now, user.id):
+    if (over or cap_passed) and reservations.expire(db, now, user.id, None if cap_passed else metric):
         standing = find_standing(db, now, user.id, month)
         gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
         over = rule.policy == "hard" and _is_over(gauge)

@@ -97,6 +97,38 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Cette clé d'idempotence a déjà servi pour un autre contenu.",
         "en": "This idempotency key was used for another content.",
     },
+    "idempotency_key_invalid": {
+        "fr": "Idempotency-Key : de 1 à {most} caractères.",
+        "en": "Idempotency-Key: 1 to {most} characters.",
+    },
+    "self_report_off": {
+        "fr": "L'usage est relevé par une clé d'API ou un administrateur (BILLING_SELF_REPORT).",
+        "en": "Usage is reported by an API key or an admin (BILLING_SELF_REPORT).",
+    },
+    "metric_unknown": {
+        "fr": "Métrique inconnue. Connues : {known}.",
+        "en": "Unknown metric. Known: {known}.",
+    },
+    "header_not_for_batch": {
+        "fr": "L'en-tête {header} vaut pour un seul relevé : mettre les clés dans events.",
+        "en": "The header {header} is for a single event: put the keys into events.",
+    },
+    "instant_invalid": {
+        "fr": "Instant invalide. Utiliser la RFC 3339 : 2026-05-20T10:00:00Z",
+        "en": "Invalid instant. Use RFC 3339: 2026-05-20T10:00:00Z",
+    },
+    "instant_without_zone": {
+        "fr": "L'instant n'a pas de fuseau : ajouter Z ou un décalage comme +02:00.",
+        "en": "The instant has no zone: add Z or an offset such as +02:00.",
+    },
+    "date_invalid": {
+        "fr": "Date invalide. Utiliser YYYY-MM-DD",
+        "en": "Invalid date. Use YYYY-MM-DD",
+    },
+    "days_reversed": {
+        "fr": "Le dernier jour est avant le premier.",
+        "en": "The last day is before the first.",
+    },
     "at_too_old": {
         "fr": "L'instant remonte à plus de 35 jours.",
         "en": "The instant lies more than 35 days back.",
@@ -141,6 +173,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Votre plafond de dépense pour ce mois est atteint.",
         "en": "Your spending cap for this month is reached.",
     },
+    "reservations_full": {
+        "fr": "La somme de ce qui est réservé ne peut pas dépasser 2^62.",
+        "en": "What is reserved cannot exceed 2^62 in all.",
+    },
     "reservation_not_found": {
         "fr": "Aucune réservation ne porte cet identifiant.",
         "en": "No reservation has this id.",
@@ -152,6 +188,35 @@ MESSAGES: dict[str, dict[str, str]] = {
     "reservation_released": {
         "fr": "Cette réservation a été libérée.",
         "en": "This reservation was released.",
+    },
+    # -- archives of usage
+    "archive_too_recent": {
+        "fr": "{day} est trop récent : des événements peuvent encore arriver. Au plus tard {latest}.",
+        "en": "{day} is too recent: events may still come. {latest} at the latest.",
+    },
+    "archive_done": {
+        "fr": "Les événements d'avant {former} sont déjà archivés : {day} doit être plus tard.",
+        "en": "Events before {former} are archived already: {day} has to be later.",
+    },
+    "archive_file_exists": {
+        "fr": "{file} existe déjà et n'est pas écrasé.",
+        "en": "{file} is there already and is not overwritten.",
+    },
+    "archive_file_unusable": {
+        "fr": "{file} ne peut pas être utilisé : {reason}.",
+        "en": "{file} cannot be used: {reason}.",
+    },
+    "archive_disturbed": {
+        "fr": "Un événement de ces jours est arrivé à l'instant : recommencez. Rien n'a été archivé.",
+        "en": "An event of these days was recorded just now: try again. Nothing was archived.",
+    },
+    "archive_disagrees": {
+        "fr": "Les jours ne sont pas la somme de leurs événements ({found}) : d'abord flask billing usage rebuild.",
+        "en": "Days are not the sum of their events ({found}): first flask billing usage rebuild.",
+    },
+    "archive_unknown": {
+        "fr": "{file} n'est aucune des archives, ou a été modifié depuis.",
+        "en": "{file} is none of the archives, or was changed since.",
     },
     # -- what is asked
     "not_found": {"fr": "Introuvable.", "en": "Not found."},
@@ -181,6 +246,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "bad_request": {"fr": "Requête illisible.", "en": "Unreadable request."},
     "invalid_input": {"fr": "Valeurs invalides : {where}.", "en": "Invalid values: {where}."},
+    "field_differs": {
+        "fr": "N'est pas la même valeur que {other}.",
+        "en": "Is not the same value as {other}.",
+    },
     "field_missing": {"fr": "Champ obligatoire.", "en": "Required."},
     "field_unknown": {"fr": "Champ inconnu.", "en": "Unknown field."},
     "field_repeated": {"fr": "Donné plus d'une fois.", "en": "Given more than once."},

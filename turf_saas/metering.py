@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing_db import Connection, atomic
-from turf_saas import quotas, thresholds, usage
+from turf_saas import quotas, reservations, thresholds, usage
+from turf_saas.errors import Conflict, Fault, InvalidInput
 from turf_saas.quotas import Gauge, Level, worst_level
+from turf_saas.rehearsal import rehearsal
+from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
 from turf_saas.usage import NewEvent, Recorded
 from turf_saas.users import User
@@ -28,14 +31,25 @@ class Report(NamedTuple):
 
 def report_event(db: Connection, now: datetime, settings: Settings, event: NewEvent) -> Report:
     with atomic(db):
-        recorded = usage.record_event(db, now, settings, event)
-        return _seen(db, now, settings, [event], [recorded])
+        return _seen(db, now, settings, [event], usage.add_events(db, now, settings, [event], single=True))
 
 
 def report_events(db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent]) -> Report:
     """All of them or none."""
     with atomic(db):
-        return _seen(db, now, settings, events, usage.record_events(db, now, settings, events))
+        return _seen(db, now, settings, events, usage.add_events(db, now, settings, events))
+
+
+def list_faults(
+    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool
+) -> list[Fault]:
+    """What would be refused of them. Nothing of them stays on record."""
+    try:
+        with rehearsal(db, dry_run=True):
+            usage.record_events(db, now, settings, events, single=single)
+    except (Conflict, InvalidInput) as refused:
+        return refused.faults
+    return []
 
 
 def correct(
@@ -53,22 +67,42 @@ def correct(
     return Report([recorded], None, crossed=False)
 
 
+class Settled(NamedTuple):
+    """`crossed` as in Report."""
+
+    reservation: Reservation
+    worst_level: Level | None
+    crossed: bool
+
+
+def settle(
+    db: Connection, now: datetime, settings: Settings, reservation: Reservation, tenant_id: int, quantity: int
+) -> Settled:
+    """The true quantity of what was held: see reservations.settle."""
+    event = NewEvent(reservation.user_id, tenant_id, reservation.metric, quantity)
+    with atomic(db):
+        settled = reservations.settle(db, now, settings, reservation, tenant_id, quantity)
+        report = _seen(db, now, settings, [event], [Recorded(settled.id, duplicate=quantity == 0)])
+    return Settled(settled, report.worst_level, report.crossed)
+
+
 def _seen(
     db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], results: list[Recorded]
 ) -> Report:
     month = Month.of(now, settings.timezone)
     tenants: dict[UserId, int] = {event.user_id: event.tenant_id for event in events}
+    near = quotas.list_near_limits(db, now, settings, list(tenants))
+    if not near:
+        return Report(results, None, crossed=False)
     touched = {
         (event.user_id, event.metric) for event, recorded in zip(events, results, strict=True) if not recorded.duplicate
     }
-    near: dict[UserId, list[Gauge]] = {}
-    levels = []
-    for user_id, gauge in quotas.list_gauges(db, now, settings, list(tenants)):
-        levels.append(gauge)
+    to_note: dict[UserId, list[Gauge]] = {}
+    for user_id, gauge in near:
         if (user_id, gauge.metric) in touched:
-            near.setdefault(user_id, []).append(gauge)
+            to_note.setdefault(user_id, []).append(gauge)
     crossed = False
-    for user_id, gauges in near.items():
+    for user_id, gauges in to_note.items():
         user = User(user_id, tenants[user_id], "user")
         crossed |= thresholds.note_crossings(db, now, settings, user, month, gauges)
-    return Report(results, worst_level(levels), crossed)
+    return Report(results, worst_level(gauge for _, gauge in near), crossed)

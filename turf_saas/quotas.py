@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, fetch_all
-from turf_saas import plans, subscriptions
+from turf_saas import plans, spending_caps, subscriptions
 from turf_saas.many import parts
-from turf_saas.plans import Limit
+from turf_saas.plans import UNLIMITED, Limit, PlanLimit
 from turf_saas.settings import Settings
-from turf_saas.values import Month, UserId, instant_text
+from turf_saas.spending_caps import Spending
+from turf_saas.values import Month, UserId, end_of_day, instant_text, local_day
 
 Level = Literal["soft", "hard"]
 SOFT_PERCENT = 80
@@ -92,6 +93,69 @@ def get_consumption(
     return Consumption(user_id, plan, month, gauges)
 
 
+@dataclass(frozen=True)
+class Quota:
+    """What a plan says of a metric, and where the user stands in its window."""
+
+    rule: PlanLimit
+    gauge: Gauge
+    resets_at: str
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """What a user may still use this month (or, where a plan says so, today), api_calls first."""
+
+    user_id: UserId
+    plan: str
+    month: Month
+    quotas: tuple[Quota, ...]
+    spending: Spending
+
+    @property
+    def worst_level(self) -> Level | None:
+        return worst_level(quota.gauge for quota in self.quotas)
+
+
+def get_quotas(db: Connection, now: datetime, settings: Settings, user_id: UserId) -> Quotas:
+    """Every metric of the plan and every other one that was used. A hold whose time is over counts for nothing."""
+    today, month = local_day(now, settings.timezone), Month.of(now, settings.timezone)
+    standing = find_standing(db, now, user_id, month)
+    plan = standing.plan or settings.default_plan
+    counters = without_expired(db, now, user_id, month, standing.counters)
+    rules = plans.plan_limits(settings, plan)
+    of_today = {}
+    if any(rule.window == "day" for rule in rules.values()):
+        of_today = list_used_on(db, now, user_id, today.isoformat())
+    found = []
+    for gauge in gauges_of(counters, {metric: rule.included for metric, rule in rules.items()}):
+        rule, ends = rules.get(gauge.metric, UNLIMITED), month.last_day
+        if rule.window == "day":
+            used, reserved = of_today.get(gauge.metric, (0, 0))
+            gauge, ends = Gauge(gauge.metric, used, rule.included, reserved), today  # noqa: PLW2901
+        found.append(Quota(rule, gauge, instant_text(end_of_day(ends, settings.timezone))))
+    spending = spending_caps.spending_of(settings, plan, counters, standing.cap_cents)
+    return Quotas(user_id, plan, month, tuple(found), spending)
+
+
+def list_used_on(db: Connection, now: datetime, user_id: UserId, day: str) -> dict[str, tuple[int, int]]:
+    """A day's use and what is held on it, per metric."""
+    rows = fetch_all(
+        db,
+        """SELECT metric, SUM(used) AS used, SUM(reserved) AS reserved
+             FROM (SELECT metric, quantity AS used, 0 AS reserved FROM daily_usage
+                    WHERE user_id = :user_id AND day = :day
+                    UNION ALL
+                   SELECT metric, 0 AS used, quantity AS reserved FROM usage_reservations
+                    WHERE user_id = :user_id AND day = :day AND state = 'held' AND expires_at > :now) AS of_the_day
+            GROUP BY metric""",
+        user_id=user_id,
+        day=day,
+        now=instant_text(now),
+    )
+    return {row["metric"]: (int(row["used"]), int(row["reserved"])) for row in rows}
+
+
 class Standing(NamedTuple):
     """Where a user stands in a month: today's plan (None: the default one), used and reserved per metric, the cap."""
 
@@ -117,10 +181,11 @@ def find_standing(db: Connection, now: datetime, user_id: UserId, month: Month) 
     return Standing(rows[0]["plan"], counters, rows[0]["amount_cents"])
 
 
-def list_gauges(
+def list_near_limits(
     db: Connection, now: datetime, settings: Settings, user_ids: Sequence[UserId]
 ) -> list[tuple[UserId, Gauge]]:
-    """The gauges of many users for what they have used of a limit this month."""
+    """The gauges of many users that have reached the first alert or threshold of this month's limit."""
+    least = min((SOFT_PERCENT, *settings.alert_thresholds))
     month = str(Month.of(now, settings.timezone))
     found: dict[tuple[UserId, str], Gauge] = {}
     limits: dict[str | None, dict[str, Limit]] = {}
@@ -140,7 +205,7 @@ def list_gauges(
             if plan not in limits:
                 limits[plan] = plans.limits_of(settings, plan or settings.default_plan)
             limit = limits[plan].get(row["metric"])
-            if limit is not None:
+            if limit is not None and row["used"] * 100 >= limit * least:
                 found[row["user_id"], row["metric"]] = Gauge(row["metric"], row["used"], limit)
     return [(user_id, gauge) for (user_id, _), gauge in found.items()]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing_db import Connection, atomic, execute, execute_many, fetch_all, fetch_one
+from billing_db import Connection, RuleBroken, atomic, execute, execute_many, fetch_all, fetch_one
 from turf_saas import usage
-from turf_saas.errors import Conflict, NotFound
+from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import new_ids
 from turf_saas.settings import Settings
 from turf_saas.usage import NewEvent
@@ -43,18 +43,21 @@ def hold(
     [reservation_id] = new_ids(now, 1)
     day = local_day(now, settings.timezone).isoformat()
     expires_at = instant_text(now + lifetime)
-    execute(
-        db,
-        """INSERT INTO usage_counters (user_id, month, metric, reserved, tenant_id)
-           VALUES (:user_id, :month, :metric, :quantity, :tenant_id)
-           ON CONFLICT (user_id, month, metric)
-           DO UPDATE SET reserved = usage_counters.reserved + excluded.reserved""",
-        user_id=user.id,
-        month=day[:7],
-        metric=metric,
-        quantity=quantity,
-        tenant_id=user.tenant_id,
-    )
+    try:
+        execute(
+            db,
+            """INSERT INTO usage_counters (user_id, month, metric, reserved, tenant_id)
+               VALUES (:user_id, :month, :metric, :quantity, :tenant_id)
+               ON CONFLICT (user_id, month, metric)
+               DO UPDATE SET reserved = usage_counters.reserved + excluded.reserved""",
+            user_id=user.id,
+            month=day[:7],
+            metric=metric,
+            quantity=quantity,
+            tenant_id=user.tenant_id,
+        )
+    except RuleBroken:  # what a counter can hold
+        raise InvalidInput("reservations_full") from None
     execute(
         db,
         """INSERT INTO usage_reservations (id, tenant_id, user_id, metric, day, quantity, created_at, expires_at)
@@ -121,15 +124,20 @@ def get_reservation(db: Connection, tenant_id: int, reservation_id: str) -> Rese
     return Reservation(*(row[name] for name in Reservation.__dataclass_fields__))
 
 
-def expire(db: Connection, now: datetime, user_id: UserId) -> bool:
-    """Take back the user's holds whose time is over; whether there was any. In the caller's transaction."""
+def expire(db: Connection, now: datetime, user_id: UserId, metric: str | None = None) -> bool:
+    """Take back the user's holds (of a metric) whose time is over; whether there was any. In the caller's transaction.
+
+    Only those of the metric whose counter is held already, where that is enough: so two never wait for each other.
+    """
     rows = fetch_all(
         db,
-        """UPDATE usage_reservations SET state = 'expired', closed_at = :now
+        f"""UPDATE usage_reservations SET state = 'expired', closed_at = :now
             WHERE user_id = :user_id AND state = 'held' AND expires_at <= :now
-        RETURNING metric, day, quantity""",
+              {"" if metric is None else "AND metric = :metric"}
+        RETURNING metric, day, quantity""",  # noqa: S608  a constant
         user_id=user_id,
         now=instant_text(now),
+        **({} if metric is None else {"metric": metric}),
     )
     sums: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -152,13 +160,14 @@ def _close(db: Connection, now: datetime, reservation: Reservation, state: str, 
     for old in from_states:
         row = fetch_one(
             db,
-            "SELECT user_id, metric, day, quantity FROM usage_reservations WHERE id = :id AND state = :old",
+            """SELECT user_id, metric, day, quantity, tenant_id FROM usage_reservations
+                WHERE id = :id AND state = :old""",
             id=reservation.id,
             old=old,
         )
         if row is None:
             continue
-        usage.touch_counters(db, [{"user_id": row["user_id"], "metric": row["metric"], "day": row["day"]}])
+        usage.touch_counters(db, [dict(row)])
         closed = execute(
             db,
             "UPDATE usage_reservations SET state = :state, closed_at = :now WHERE id = :id AND state = :old",

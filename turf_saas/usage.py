@@ -99,15 +99,22 @@ def record_events(
 ) -> list[Recorded]:
     """All of the events are on record with their days, or none of them; faults name their place, all of them."""
     with atomic(db):
-        ids = new_ids(now, len(events))
-        found, faults = _claim_keys(db, events, ids)
-        for index, event in enumerate(events):
-            if index not in found and event.at is not None and not now - OLDEST <= event.at <= now + NEWEST:
-                faults[index] = Fault("at", "at_too_old" if event.at < now else "at_in_future", {})
-        if faults:
-            raise _refusal(faults, single=single)
-        fresh = [(ids[index], event) for index, event in enumerate(events) if index not in found]
-        _insert(db, now, settings, fresh)
+        return add_events(db, now, settings, events, single=single)
+
+
+def add_events(
+    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool = False
+) -> list[Recorded]:
+    """The same, in the caller's transaction: a refusal has to end it. A savepoint would copy every page it changes."""
+    ids = new_ids(now, len(events))
+    found, faults = _claim_keys(db, events, ids)
+    for index, event in enumerate(events):
+        if index not in found and event.at is not None and not now - OLDEST <= event.at <= now + NEWEST:
+            faults[index] = Fault("at", "at_too_old" if event.at < now else "at_in_future", {})
+    if faults:
+        raise _refusal(faults, single=single)
+    fresh = [(ids[index], event) for index, event in enumerate(events) if index not in found]
+    _insert(db, now, settings, fresh)
     return [Recorded(found.get(index, ids[index]), index in found) for index in range(len(events))]
 
 
@@ -238,12 +245,15 @@ def touch_counters(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
     """On PostgreSQL: hold the counters' rows before the days', in key order, or two batches could lock each other."""
     if engine(db) != "postgresql":
         return
-    months = sorted({(day["user_id"], str(day["day"])[:7], day["metric"]) for day in days})
+    months = {(day["user_id"], str(day["day"])[:7], day["metric"]): day["tenant_id"] for day in days}
     execute_many(
         db,
-        """INSERT INTO usage_counters (user_id, month, metric) VALUES (:user_id, :month, :metric)
+        """INSERT INTO usage_counters (user_id, month, metric, tenant_id) VALUES (:user_id, :month, :metric, :tenant_id)
            ON CONFLICT (user_id, month, metric) DO UPDATE SET used = usage_counters.used""",
-        [{"user_id": user_id, "month": month, "metric": metric} for user_id, month, metric in months],
+        [
+            {"user_id": user_id, "month": month, "metric": metric, "tenant_id": tenant_id}
+            for (user_id, month, metric), tenant_id in sorted(months.items())
+        ],
     )
 
 

@@ -9,6 +9,7 @@ from api_v1 import schemas
 from api_v1.auth import Caller
 from api_v1.blueprint import billing_bp
 from api_v1.errors import locale
+from api_v1.quota_headers import ALERT, ALERT_HEADERS
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from turf_saas import quotas
@@ -19,8 +20,6 @@ from turf_saas.settings import read_settings
 from turf_saas.values import Month
 
 __all__ = ["PLAN_LIMITS", "PLAN_NAMES", "billing_bp"]  # noqa: F822  __getattr__ below gives PLAN_LIMITS
-
-ALERT_HEADERS = {"soft": "soft_limit_warning", "hard": "hard_limit_reached"}
 
 PLAN_NAMES = {plan.code: plan.name for plan in CATALOGUE.values()}
 
@@ -46,7 +45,7 @@ def consumption(caller: Caller, query: schemas.ConsumptionQuery) -> Any:
 
 
 def alert_header(level: Level | None) -> dict[str, str]:
-    return {"X-Billing-Alert": ALERT_HEADERS[level]} if level else {}
+    return {ALERT: ALERT_HEADERS[level]} if level else {}
 
 
 def _shown(found: Consumption) -> dict[str, Any]:

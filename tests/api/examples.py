@@ -8,11 +8,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from billing_db import Connection
 from tests.cast import Cast, Person
-from turf_saas import accounts, api_keys
+from turf_saas import accounts, admission, api_keys
+from turf_saas.settings import read_settings
+from turf_saas.usage import NewEvent, record_event
 from turf_saas.users import User, get_users_table
 from turf_saas.values import parse_instant
 
@@ -25,11 +28,12 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Call:
-    """What stands in the path, the query and the body."""
+    """What stands in the path, the query and the body; `others` are bodies of another shape, where there are some."""
 
     path: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
     body: dict[str, Any] | None = None
+    others: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -49,6 +53,17 @@ class Stage:
             self.db, NOW, user, name=self.mark(person), scopes=list(scopes or ("billing.read", "billing.write"))
         )
         return key.id, secret
+
+    def new_hold(self, person: Person) -> str:
+        """A reservation for the person."""
+        settings = read_settings({"TURF_SAAS_DB": "."})
+        user = User(person.id, person.tenant_id, "user")
+        return admission.reserve(self.db, datetime.now(UTC), settings, user, "tokens", 7).id
+
+    def new_event(self, person: Person) -> str:
+        """The id of something that the person has used."""
+        event = NewEvent(person.id, person.tenant_id, "tokens", 3)
+        return record_event(self.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), event).id
 
     def new_login(self, person: Person) -> str:
         """The e-mail address of a new user in the person's tenant, who has PASSWORD."""
@@ -132,3 +147,44 @@ def list_api_keys(stage: Stage, person: Person) -> Call:
 @example
 def revoke_api_key(stage: Stage, person: Person) -> Call:
     return Call(path={"key_id": stage.new_key(person)[0]})
+
+
+@example
+def list_quotas(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def set_spending_cap(stage: Stage, person: Person) -> Call:
+    return Call(body={"amount_cents": 500})
+
+
+@example
+def reserve(stage: Stage, person: Person) -> Call:
+    return Call(body={"metric": "tokens", "quantity": 7, "user_id": person.id})
+
+
+@example
+def settle_reservation(stage: Stage, person: Person) -> Call:
+    return Call(path={"reservation_id": stage.new_hold(person)}, body={"quantity": 5})
+
+
+@example
+def release_reservation(stage: Stage, person: Person) -> Call:
+    return Call(path={"reservation_id": stage.new_hold(person)}, body={})
+
+
+@example
+def report_usage(stage: Stage, person: Person) -> Call:
+    def event() -> dict[str, Any]:
+        return {"metric": "tokens", "quantity": 7, "user_id": person.id, "idempotency_key": f"key-{next(_numbers)}"}
+
+    others = ({"events": [event(), event()]}, {"corrects": stage.new_event(person), "quantity": -1})
+    return Call(body=event(), others=others)
+
+
+@example
+def list_usage(stage: Stage, person: Person) -> Call:
+    person.has_used(5, "tokens", day="2026-05-10")
+    person.has_used(6, "tokens", day="2026-05-11")
+    return Call(query={"limit": 1})

@@ -36,6 +36,7 @@ PASSING_TABLES = {"billing_login_failures"}
 
 Dump = dict[str, set[tuple[tuple[str, str], ...]]]
 Who = tuple[str, Person, dict[str, str]]
+Place = tuple[str | int, ...]
 
 
 def names(with_accounts: bool) -> list[str]:
@@ -64,7 +65,7 @@ def stage(db: Connection, people: Cast) -> Stage:
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask], with_accounts: bool) -> Flask:
-    return make_app(BILLING_ACCOUNTS="1" if with_accounts else "0")
+    return make_app(BILLING_ACCOUNTS="1" if with_accounts else "0", BILLING_SELF_REPORT="1")
 
 
 @pytest.fixture
@@ -85,9 +86,21 @@ def document(client: FlaskClient, operation: Operation) -> dict[str, Any]:
                 if found["operationId"] == operation.name)  # fmt: skip
     found = shown["paths"][path][operation.method.lower()]
     body = found.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    model = shown["components"]["schemas"][body["$ref"].rpartition("/")[2]] if body else {}
     in_query = [parameter["name"] for parameter in found.get("parameters", []) if parameter["in"] == "query"]
-    return {"path": path, "query": in_query, "body": list(model.get("properties", {}))}
+    return {"path": path, "query": in_query, "body": list(dict.fromkeys(fields_of(shown, body)))}
+
+
+def fields_of(shown: dict[str, Any], schema: dict[str, Any], place: Place = ()) -> Iterator[Place]:
+    """Where the fields stand that a body may have: in all its shapes, in objects and in a list's first entry."""
+    if "$ref" in schema:
+        schema = shown["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for choice in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from fields_of(shown, choice, place)
+    for name, field in schema.get("properties", {}).items():
+        yield (*place, name)
+        yield from fields_of(shown, field, (*place, name))
+    if "items" in schema:
+        yield from fields_of(shown, schema["items"], (*place, 0))
 
 
 @pytest.fixture
@@ -270,19 +283,51 @@ def test_anothers_ids_in_a_documented_field_show_and_change_nothing_of_theirs(
                         person,
                         headers,
                     )
-        for field in document["body"]:
-            for value in (owner.id, str(owner.id), owner.tenant_id, [owner.id], {"id": owner.id}, "' OR 1=1 --"):
-                fresh = EXAMPLES[operation.name](stage, person)
-                try_one(
-                    client,
-                    stage,
-                    operation,
-                    document,
-                    Call(fresh.path, fresh.query, {**(fresh.body or {}), field: value}),
-                    who,
-                    person,
-                    headers,
-                )
+        tricks = (owner.id, str(owner.id), owner.tenant_id, [owner.id], {"id": owner.id}, "' OR 1=1 --")
+        for place in document["body"]:
+            for shape, body in enumerate(bodies(mine)):
+                if with_value(body, place, None) is None:
+                    continue
+                theirs = bodies(EXAMPLES[operation.name](stage, owner))  # each is used once: a second time it is his
+                found = [value_at(other, place) for other in theirs]
+                stolen = [value for value in found if value is not None and MARK not in str(value)]  # that he would see
+                for value in (*stolen, *tricks):
+                    fresh = EXAMPLES[operation.name](stage, person)
+                    changed = with_value(bodies(fresh)[shape], place, value)
+                    call = Call(fresh.path, fresh.query, changed)
+                    try_one(client, stage, operation, document, call, who, person, headers)
+
+
+def bodies(call: Call) -> list[dict[str, Any]]:
+    return [call.body or {}, *call.others]
+
+
+def value_at(body: Any, place: Place) -> Any:
+    for step in place:
+        try:
+            body = body[step]
+        except (LookupError, TypeError):
+            return None
+    return body
+
+
+def with_value(body: dict[str, Any], place: Place, value: Any) -> dict[str, Any] | None:
+    """The body with the value in that place, or None where its shape has no such place."""
+    changed = deepcopy(body)
+    inner = value_at(changed, place[:-1])
+    if not isinstance(inner, dict):
+        return None
+    inner[place[-1]] = value
+    return changed
+
+
+def test_fields_are_found_and_filled_inside_lists_and_choices() -> None:
+    shown = {"components": {"schemas": {"A": {"properties": {"x": {}}}, "B": {"properties": {"many": {
+        "anyOf": [{"type": "array", "items": {"$ref": "#/components/schemas/A"}}, {"type": "null"}]}}}}}}  # fmt: skip
+    choice = {"oneOf": [{"$ref": "#/components/schemas/A"}, {"$ref": "#/components/schemas/B"}]}
+    assert list(fields_of(shown, choice)) == [("x",), ("many",), ("many", 0, "x")]
+    assert with_value({"many": [{"x": 1}, {"x": 2}]}, ("many", 0, "x"), 9) == {"many": [{"x": 9}, {"x": 2}]}
+    assert with_value({"x": 1}, ("many", 0, "x"), 9) is None
 
 
 def try_one(
@@ -321,7 +366,9 @@ def test_what_the_document_does_not_name_cannot_be_set(
         for field, value in COVETED.items():
             tries = [Call(call.path, {**call.query, field: value}, call.body)] if field not in document["query"] else []
             tries += [
-                Call(call.path, call.query, body) for body in with_field(call.body, field, value, document["body"])
+                Call(call.path, call.query, body)
+                for shape in (call.body, *call.others)
+                for body in with_field(shape, field, value, document["body"])
             ]
             for wrong in tries:
                 reply = send(client, operation, document, wrong, person.headers)
@@ -333,10 +380,10 @@ def test_what_the_document_does_not_name_cannot_be_set(
         assert_unchanged(before, dump(stage.db), f"{person.name}: {operation.name}")
 
 
-def with_field(body: Any, field: str, value: Any, documented: list[str]) -> Iterator[dict[str, Any]]:
+def with_field(body: Any, field: str, value: Any, documented: list[Place]) -> Iterator[dict[str, Any]]:
     """The body with the field in it, once for each object that the body is made of."""
     for place in objects_in(body):
-        if place or field not in documented:
+        if (*(0 if isinstance(step, int) else step for step in place), field) not in documented:
             changed = deepcopy(body)
             inner = changed
             for step in place:

@@ -18,16 +18,6 @@ CREATE TABLE usage_events (
 CREATE INDEX usage_events_day ON usage_events (day, user_id);
 CREATE INDEX usage_events_corrects ON usage_events (corrects) WHERE corrects IS NOT NULL;
 
--- Which key was used for which event, and what was sent with it. Kept when old events are archived.
-CREATE TABLE usage_keys (
-    user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
-    idempotency_key ${text} NOT NULL,
-    content ${int} NOT NULL,
-    event_id ${text} NOT NULL,
-    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
-    PRIMARY KEY (user_id, idempotency_key)
-)${without_rowid};
-
 -- Events before before_day were written to a file and taken out; their days and keys stay.
 CREATE TABLE usage_archives (
     id ${pk},
@@ -38,6 +28,18 @@ CREATE TABLE usage_archives (
     sha256 TEXT NOT NULL,
     archived_at ${text} NOT NULL
 );
+
+-- Which key was used for which event, and what was sent with it. Kept when old events are archived: archive_id says
+-- in which file the event is then.
+CREATE TABLE usage_keys (
+    user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
+    idempotency_key ${text} NOT NULL,
+    content ${int} NOT NULL,
+    event_id ${text} NOT NULL,
+    archive_id ${int} REFERENCES usage_archives (id),
+    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    PRIMARY KEY (user_id, idempotency_key)
+)${without_rowid};
 
 -- Quantities held for work under way. What is `held` stands in usage_counters.reserved.
 CREATE TABLE usage_reservations (
@@ -78,3 +80,18 @@ CREATE TABLE spending_caps (
     amount_cents ${int} NOT NULL CHECK (amount_cents BETWEEN 0 AND 9007199254740992),
     updated_at ${text} NOT NULL
 );
+
+-- The first answer to a request with an Idempotency-Key, for who repeats it within a day. content: SHA-256 of the body.
+CREATE TABLE idempotency_keys (
+    user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}) ON DELETE CASCADE,
+    idempotency_key ${text} NOT NULL,
+    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    request TEXT NOT NULL,
+    content TEXT NOT NULL,
+    status ${int},
+    headers TEXT,
+    answer TEXT,
+    created_at ${text} NOT NULL,
+    PRIMARY KEY (user_id, idempotency_key)
+);
+CREATE INDEX idempotency_keys_old ON idempotency_keys (created_at);

@@ -1,0 +1,87 @@
+"""Who may report and read usage, and whose: one rule for what has been used and for what is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from api_v1.auth import Caller
+from api_v1.runtime import Runtime, current_runtime
+from billing_db import Connection, atomic
+from turf_saas import tenants, users
+from turf_saas.errors import Fault, Forbidden, NotFound
+from turf_saas.plans import METRICS
+from turf_saas.users import User
+from turf_saas.values import UserId
+
+
+def require_reporter(caller: Caller) -> None:
+    """Nothing for an admin and for a key (its scope was asked before); a person must be let by BILLING_SELF_REPORT."""
+    if caller.scopes is None and not caller.is_admin and not current_runtime().settings.self_report:
+        raise Forbidden("self_report_off")
+
+
+def metric_fault(caller: Caller, metric: str, loc: str = "/metric") -> Fault | None:
+    """A person without a key reports what is sold here, and makes up no metrics."""
+    if caller.scopes is None and not caller.is_admin and metric not in METRICS:
+        return Fault(loc, "metric_unknown", {"known": ", ".join(METRICS)})
+    return None
+
+
+def get_reported(caller: Caller, named: UserId | None) -> User:
+    """The user whom a report is about: the caller himself when none is named."""
+    if named is None:
+        return User(caller.user_id, caller.tenant_id, "user")
+    user = find_reported(caller, [named]).get(named)
+    if user is None:
+        raise NotFound("user_not_found")
+    return user
+
+
+def get_visible(caller: Caller, named: UserId | None) -> UserId:
+    """Whose usage or quotas are asked for: the caller's, or for an admin anybody's of the tenant."""
+    runtime = current_runtime()
+    user_id = caller.user_id if named is None else runtime.users.parse_id(named)
+    if user_id == caller.user_id:
+        return caller.user_id
+    user = users.find_user(runtime.db(), runtime.users, user_id) if caller.is_admin and user_id is not None else None
+    if user is None or user.tenant_id != caller.tenant_id:
+        raise NotFound("user_not_found")
+    return user.id
+
+
+def find_reported(caller: Caller, named: Iterable[UserId]) -> dict[UserId, User]:
+    """The users whom the caller may report for, by the ids as they were sent. The others are not there for him."""
+    runtime = current_runtime()
+    ids = {given: user_id for given in named if (user_id := runtime.users.parse_id(given)) is not None}
+    if not caller.is_admin:
+        own = User(caller.user_id, caller.tenant_id, "user")
+        return {given: own for given, user_id in ids.items() if user_id == caller.user_id}
+    db = runtime.db()
+    tenant_of = users.find_tenants(db, runtime.users, list(dict.fromkeys(ids.values())))
+    unknown = [user_id for user_id in dict.fromkeys(ids.values()) if user_id not in tenant_of]
+    if unknown and _enters_users(runtime, caller):
+        tenant_of |= _enter(runtime, db, unknown)
+    return {
+        given: User(user_id, caller.tenant_id, "user")
+        for given, user_id in ids.items()
+        if tenant_of.get(user_id) == caller.tenant_id
+    }
+
+
+@contextmanager
+def together(caller: Caller) -> Iterator[None]:
+    """A block in which users are found and reported for: those who are entered stay only if the report does."""
+    runtime = current_runtime()
+    with atomic(runtime.db()) if caller.is_admin and _enters_users(runtime, caller) else nullcontext():
+        yield
+
+
+def _enters_users(runtime: Runtime, caller: Caller) -> bool:
+    """Where the host's users are elsewhere, its admin may name one before he has called: nothing is lost."""
+    return runtime.users.ours and not runtime.settings.accounts and caller.tenant_id == tenants.FIRST
+
+
+def _enter(runtime: Runtime, db: Connection, unknown: list[UserId]) -> dict[UserId, int]:
+    users.enter_users(db, runtime.now(), runtime.users, unknown)
+    return users.find_tenants(db, runtime.users, unknown)

@@ -1,0 +1,59 @@
+"""What a user lets a month's overage cost at most, and how far he is from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing_db import Connection, atomic, execute
+from turf_saas import plans
+from turf_saas.settings import Settings
+from turf_saas.users import User
+from turf_saas.values import instant_text
+
+
+@dataclass(frozen=True)
+class Spending:
+    """`overage_cents`: what was used past the included quantities this month. `reached`: one unit more is refused."""
+
+    cap_cents: int | None
+    overage_cents: int
+    reached: bool
+
+
+def set_cap(db: Connection, now: datetime, user: User, amount_cents: int | None) -> None:
+    """The user's cap from now on; None takes it away."""
+    with atomic(db):
+        if amount_cents is None:
+            execute(db, "DELETE FROM spending_caps WHERE user_id = :user_id", user_id=user.id)
+            return
+        execute(
+            db,
+            """INSERT INTO spending_caps (user_id, tenant_id, amount_cents, updated_at)
+               VALUES (:user_id, :tenant_id, :amount_cents, :now)
+               ON CONFLICT (user_id) DO UPDATE
+                  SET amount_cents = excluded.amount_cents, updated_at = excluded.updated_at""",
+            user_id=user.id,
+            tenant_id=user.tenant_id,
+            amount_cents=amount_cents,
+            now=instant_text(now),
+        )
+
+
+def spending_of(
+    settings: Settings, plan: str, counters: Mapping[str, tuple[int, int]], cap_cents: int | None
+) -> Spending:
+    """Where a month stands: counters are used and reserved per metric."""
+    used = {metric: used for metric, (used, _) in counters.items()}
+    overage = plans.overage_cents(settings, plan, used)
+    return Spending(cap_cents, overage, cap_cents is not None and _is_reached(settings, plan, counters, cap_cents))
+
+
+def _is_reached(settings: Settings, plan: str, counters: Mapping[str, tuple[int, int]], cap_cents: int) -> bool:
+    """Whether there is a metric of which one unit more would cost more than the cap, with what is held for others."""
+    spoken_for = {metric: used + reserved for metric, (used, reserved) in counters.items()}
+    return any(
+        plans.overage_cents(settings, plan, {**spoken_for, metric: spoken_for.get(metric, 0) + 1}) > cap_cents
+        for metric in plans.limits_of(settings, plan).keys() | spoken_for
+    )
