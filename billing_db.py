@@ -18,10 +18,11 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -311,6 +312,22 @@ def fetch_one(db: Connection, sql: str, /, **params: Any) -> Row | None:
     return rows[0] if rows else None
 
 
+def fetch_each(db: Connection, sql: str, /, **params: Any) -> Iterator[Row]:
+    """The rows one after the other, in little memory however many there are. Inside a transaction."""
+    try:
+        if engine(db) == "sqlite":
+            yield from _cursor(db, sql, params)
+            return
+        with db.cursor(f"each_{next(_numbers)}", row_factory=sys.modules["psycopg"].rows.dict_row) as cursor:
+            cursor.itersize = 5000
+            yield from cursor.execute(to_pyformat(sql), params)
+    except Exception as error:
+        _fail(error)
+
+
+_numbers = count()
+
+
 def execute(db: Connection, sql: str, /, **params: Any) -> int:
     """Run one statement, without RETURNING, and say how many rows it changed."""
     try:
@@ -443,6 +460,19 @@ def _run(db: Connection, sql: str) -> Any:
         return db.execute(sql)
     except Exception as error:
         _fail(error)
+
+
+@contextmanager
+def snapshot(db: Connection) -> Iterator[None]:
+    """All that the block reads is one state of the database, while writers go on. It writes nothing."""
+    if in_transaction(db):
+        raise RuntimeError("a transaction that is open already may have seen an older state")
+    _run(db, "BEGIN" if engine(db) == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # the block's own error is the one to tell
+            db.rollback()
 
 
 def lock(db: Connection, name: str) -> None:

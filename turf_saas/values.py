@@ -17,6 +17,11 @@ def can_be_stored(text: str) -> bool:
     return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
+def plain(text: object, most: int = 60) -> str:
+    """For a terminal: another program's word may hold anything."""
+    return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:most]
+
+
 def instant_text(instant: datetime) -> str:
     """How an instant is stored and shown: UTC, whole seconds, sorts as text."""
     return instant.astimezone(UTC).isoformat()[:19] + "Z"
