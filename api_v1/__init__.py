@@ -16,6 +16,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     docs as _docs,
     ops as _ops,
     quotas as _quotas,
+    usage as _usage,
 )
 
 __all__ = ["Billing", "billing_bp", "metered", "requires_quota"]

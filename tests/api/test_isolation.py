@@ -291,7 +291,8 @@ def test_anothers_ids_in_a_documented_field_show_and_change_nothing_of_theirs(
                 theirs = bodies(EXAMPLES[operation.name](stage, owner))  # each is used once: a second time it is his
                 found = [value_at(other, place) for other in theirs]
                 stolen = [value for value in found if value is not None and MARK not in str(value)]  # that he would see
-                for value in (*stolen, *tricks):
+                # A made-up key would be his own when it comes again; what he may not meet is the owner's.
+                for value in stolen if place[-1] == "idempotency_key" else (*stolen, *tricks[: 1 if shape else None]):
                     fresh = EXAMPLES[operation.name](stage, person)
                     changed = with_value(bodies(fresh)[shape], place, value)
                     call = Call(fresh.path, fresh.query, changed)

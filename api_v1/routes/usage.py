@@ -1,0 +1,188 @@
+"""Usage: reporting what has been used, and reading what that makes a day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api_v1 import reporters, schemas_usage as shapes
+from api_v1.auth import Caller
+from api_v1.cursors import read_cursor
+from api_v1.idempotency import HEADER
+from api_v1.lists import page
+from api_v1.routes.billing import alert_header
+from api_v1.routing import route
+from api_v1.runtime import current_request, current_runtime
+from api_v1.wire import Choice, invalid
+from turf_saas import metering, usage
+from turf_saas.errors import BillingError, Fault, Forbidden, NotFound
+from turf_saas.metering import Report
+from turf_saas.usage import API_CALLS, NewEvent
+from turf_saas.users import User
+
+Sent = shapes.UsageEventIn | shapes.UsageBatchIn | shapes.UsageCorrectionIn
+MAX_BODY = 2 * 1024 * 1024  # a thousand events of 2 KiB: keys of 255 letters in any script, and metadata
+
+
+@route(
+    "POST",
+    "/usage",
+    summary="Report what has been used: one event, a batch of them, or a correction",
+    scope="usage:write",
+    body=Choice({"events": shapes.UsageBatchIn, "corrects": shapes.UsageCorrectionIn}, shapes.UsageEventIn),
+    returns=shapes.UsageRecorded | shapes.UsageBatchRecorded,
+    status=202,
+    refuses=(409,),
+    headers={"X-Billing-Alert": "`soft_limit_warning` or `hard_limit_reached`, of the worst metric of those named"},
+    takes={HEADER: "The same as `idempotency_key`. Not with a batch, whose events have their own"},
+    max_body=MAX_BODY,
+)
+def report_usage(caller: Caller, body: Sent) -> Any:
+    """It has happened, so no quota refuses it. All of a batch is recorded, or nothing and every fault is named.
+
+    The same key with the same content is a duplicate: the first event's id again. Another content: 409.
+    An admin, or a key of his with the scope, reports for any user of the tenant; others for themselves, a person only
+    where BILLING_SELF_REPORT lets him. A correction is an admin's. The body has at most 2 MiB.
+    """
+    reporters.require_reporter(caller)
+    runtime = current_runtime()
+    if isinstance(body, shapes.UsageCorrectionIn):
+        return _corrected(caller, body), {}
+    with reporters.together(caller):
+        report = _reported(caller, body)
+    if report.crossed:
+        runtime.signal_crossings()
+    results = [{"id": recorded.id, "duplicate": recorded.duplicate} for recorded in report.results]
+    if isinstance(body, shapes.UsageEventIn):
+        return results[0], alert_header(report.worst_level)
+    duplicates = sum(recorded.duplicate for recorded in report.results)
+    shown = {
+        "accepted": len(results) - duplicates,
+        "duplicates": duplicates,
+        "results": [{"index": index, **result} for index, result in enumerate(results)],
+    }
+    return shown, alert_header(report.worst_level)
+
+
+def _reported(caller: Caller, body: shapes.UsageEventIn | shapes.UsageBatchIn) -> Report:
+    runtime = current_runtime()
+    db, now, settings = runtime.db(), runtime.now(), runtime.settings
+    single = isinstance(body, shapes.UsageEventIn)
+    sent = [body] if isinstance(body, shapes.UsageEventIn) else body.events
+    events, faults = _read_events(caller, sent, single=single)
+    if single:
+        key, key_faults = _key(sent[0].idempotency_key)
+        events[0] = events[0]._replace(key=key)
+        faults += key_faults
+    elif HEADER in current_request().headers:
+        faults.append(Fault(f"/{HEADER}", "header_not_for_batch", {"header": HEADER}))
+    if faults:
+        raise _refusal(faults + metering.list_faults(db, now, settings, events, single=single))
+    if single:
+        return metering.report_event(db, now, settings, events[0])
+    return metering.report_events(db, now, settings, events)
+
+
+def _read_events(
+    caller: Caller, sent: list[shapes.UsageEventIn], *, single: bool
+) -> tuple[list[NewEvent], list[Fault]]:
+    """What was sent, as events of users; for a user who is not there stands the caller himself, and a fault."""
+    found = reporters.find_reported(caller, {event.user_id for event in sent if event.user_id is not None})
+    own = User(caller.user_id, caller.tenant_id, caller.role)
+    stand_in = NewEvent(own.id, own.tenant_id, API_CALLS, 1)
+    events, faults = [], []
+    for index, event in enumerate(sent):
+        user = own if event.user_id is None else found.get(event.user_id)
+        place = "" if single else f"/events/{index}"
+        if user is None:
+            events.append(stand_in)
+            faults.append(Fault(f"{place}/user_id", "user_not_found", {}))
+        else:
+            metadata = shapes.canonical(event.metadata)
+            events.append(
+                NewEvent(
+                    user.id, user.tenant_id, event.metric, event.quantity, event.at, event.idempotency_key, metadata
+                )
+            )
+        if fault := reporters.metric_fault(caller, event.metric, f"{place}/metric"):
+            faults.append(fault)
+    return events, faults
+
+
+def _key(in_body: str | None) -> tuple[str | None, list[Fault]]:
+    """The key of a single event, from the body or the header."""
+    given = current_request().headers.get(HEADER)
+    if given is None:
+        return in_body, []
+    try:  # a server hands over the bytes as latin-1; the same key in a body is UTF-8
+        key = given.encode("latin-1").decode()
+    except UnicodeError:
+        key = ""
+    if not 0 < len(key) <= shapes.MAX_KEY:
+        return in_body, [Fault(f"/{HEADER}", "idempotency_key_invalid", {"most": shapes.MAX_KEY})]
+    if in_body not in (None, key):
+        return in_body, [Fault("/idempotency_key", "field_differs", {"other": HEADER})]
+    return key, []
+
+
+def _refusal(faults: list[Fault]) -> BillingError:
+    """Users who are not there, and nothing else: 404. Whatever stands beside it makes it a matter of values."""
+    if {fault.code for fault in faults} == {"user_not_found"}:
+        return NotFound("user_not_found", faults=faults)
+    return invalid(sorted(faults, key=_index))
+
+
+def _index(fault: Fault) -> int:
+    number = fault.loc.split("/")[2:3]
+    return int(number[0]) if number else -1
+
+
+def _corrected(caller: Caller, body: shapes.UsageCorrectionIn) -> Any:
+    if not caller.is_admin:
+        raise Forbidden("forbidden")
+    key, faults = _key(body.idempotency_key)
+    if faults:
+        raise invalid(faults)
+    runtime = current_runtime()
+    report = metering.correct(
+        runtime.db(),
+        runtime.now(),
+        runtime.settings,
+        caller.tenant_id,
+        body.corrects,
+        body.quantity,
+        key=key,
+        metadata=shapes.canonical(body.metadata),
+    )
+    return {"id": report.results[0].id, "duplicate": report.results[0].duplicate}
+
+
+# -- the days ---------------------------------------------------------------------------------------
+
+
+@route(
+    "GET",
+    "/usage",
+    summary="What was used a day, per metric",
+    scope="billing.read",
+    query=shapes.UsageQuery,
+    returns=shapes.UsageDays,
+)
+def list_usage(caller: Caller, query: shapes.UsageQuery) -> Any:
+    """Newest first, days in BILLING_TIMEZONE; `from` and `to` are both included. Calls that were counted are in it."""
+    user_id = reporters.get_visible(caller, query.user_id)
+    before = read_cursor(query.cursor, str, str) if query.cursor is not None else None
+    found = usage.list_days(
+        current_runtime().db(),
+        user_id,
+        metric=query.metric,
+        first=query.first,
+        last=query.last,
+        limit=query.limit + 1,
+        before=before,  # type: ignore[arg-type]
+    )
+    shown, more = page(found, query.limit, lambda day: (day.period_start, day.metric))
+    items = [
+        {"period_start": day.period_start, "granularity": "day", "metric": day.metric, "total": day.total}
+        for day in shown
+    ]
+    return {"items": items, "next_cursor": more}
