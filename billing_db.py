@@ -318,6 +318,7 @@ def fetch_each(db: Connection, sql: str, /, **params: Any) -> Iterator[Row]:
         if engine(db) == "sqlite":
             yield from _cursor(db, sql, params)
             return
+        _run(db, "SET LOCAL cursor_tuple_fraction = 1")  # planned for all of the rows, not for the first of them
         with db.cursor(f"each_{next(_numbers)}", row_factory=sys.modules["psycopg"].rows.dict_row) as cursor:
             cursor.itersize = 5000
             yield from cursor.execute(to_pyformat(sql), params)

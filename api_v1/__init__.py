@@ -7,6 +7,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     database as _database,
     demo as _demo,
     keys as _keys,
+    usage as _usage_commands,
 )
 from api_v1.metered import metered, requires_quota
 from api_v1.routes import (  # noqa: F401  register the routes
