@@ -234,9 +234,9 @@ def test_an_instant_is_a_text(client: FlaskClient, people: Cast, at: str) -> Non
 @given(st.datetimes(timezones=st.timezones(), allow_imaginary=False).filter(lambda at: at.year > 1 and at.year < 9999))
 @example(datetime(2026, 5, 20, 10, 0, 0, 123456, tzinfo=UTC))
 def test_every_instant_is_read_as_it_is_meant(at: datetime) -> None:
-    written = at.astimezone(UTC).isoformat()
-    assert read_instant(written) == at
-    assert read_instant(written.replace("+00:00", "Z")) == at
+    meant = at.astimezone(UTC)  # Python takes an hour that comes twice for equal to no other zone's
+    assert read_instant(meant.isoformat()) == meant
+    assert read_instant(meant.isoformat().replace("+00:00", "Z")) == meant
 
 
 @given(st.text(alphabet="0123456789-:TZ+. ", max_size=40))
