@@ -59,6 +59,66 @@ def fill(url: str, rows: int, now: datetime) -> Filled:
     return filled
 
 
+def people(url: str, users: int, now: datetime) -> Filled:
+    """A database with that many users, all on premium, who have used nothing yet."""
+    filled = Filled(url, users, now)
+    db = billing_db.connect(url)
+    try:
+        schema.migrate(db, now, read_settings({"TURF_SAAS_DB": url}))
+        with atomic(db):
+            _add_users(db, filled)
+    finally:
+        db.close()
+    return filled
+
+
+def fill_events(filled: Filled, events: int, *, days: int = DAYS) -> None:
+    """That many events of `tokens` with random keys, spread over the month's first days, and the sums they make."""
+    db = billing_db.connect(filled.url)
+    try:
+        with _in_bulk(db), atomic(db):
+            execute(
+                db,
+                f"""{_NUMBERS}
+                    INSERT INTO usage_events (id, user_id, metric, quantity, day, at, recorded_at, idempotency_key)
+                    SELECT printf('%032x', n), 1 + abs(random()) % :users, 'tokens', 1, day, day || 'T10:00:00Z',
+                           day || 'T10:00:00Z', lower(hex(randomblob(16)))
+                      FROM (SELECT n, date(:first, '+' || ((n - 1) * :days / :count) || ' days') AS day
+                              FROM numbers)""",
+                count=events,
+                days=days,
+                users=filled.users,
+                first=filled.this_month.first_day.isoformat(),
+            )
+            # Sorted: they are written page after page. What is measured then comes in random order, as keys do.
+            execute(
+                db,
+                """INSERT INTO usage_keys (user_id, idempotency_key, content, event_id)
+                   SELECT user_id, idempotency_key, 0, id FROM usage_events ORDER BY user_id, idempotency_key""",
+            )
+            execute(
+                db,
+                """INSERT INTO usage_aggregates (user_id, metric, period_start, total)
+                   SELECT user_id, metric, day, COUNT(*) FROM usage_events GROUP BY user_id, metric, day""",
+            )
+        expect_events(db, events)
+    finally:
+        db.close()
+
+
+def expect_events(db: Connection, events: int, *, each: int = 1) -> None:
+    """A figure measured on events that were lost or counted twice is worth nothing."""
+    found = fetch_one(
+        db,
+        """SELECT (SELECT COUNT(*) FROM usage_events) AS events, (SELECT COUNT(*) FROM usage_keys) AS event_keys,
+                  (SELECT COALESCE(SUM(total), 0) FROM usage_aggregates) AS days,
+                  (SELECT COALESCE(SUM(used), 0) FROM usage_counters WHERE metric <> 'api_calls') AS counters""",
+    )
+    expected = {"events": events, "event_keys": events, "days": events * each, "counters": events * each}
+    if found is None or dict(found) != expected:
+        raise RuntimeError(f"after the measure the database has {found and dict(found)}, not {expected}")
+
+
 @contextmanager
 def _in_bulk(db: Connection) -> Iterator[None]:
     """Nothing is worth saving before all of it is there; afterwards the connection is an ordinary one."""

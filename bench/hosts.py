@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -23,12 +24,37 @@ def make_host(url: str, secret: str) -> Flask:
     return app
 
 
+def make_metered(url: str, secret: str, user_loader: Callable[[], Any] | None) -> Flask:
+    """A host with a hello that is counted, one that takes from a quota, and one that billing has nothing to do with."""
+    from api_v1 import Billing, metered, requires_quota
+
+    app = Flask("metered")
+    unreachable = {"BILLING_LIMIT_PREMIUM_API_CALLS": 10**9}  # no threshold comes into the figures
+    app.config.update({"TURF_SAAS_DB": url, "JWT_SECRET_KEY": secret, **unreachable})
+    JWTManager(app)
+    Billing(app, user_loader=user_loader)
+
+    def bare() -> str:
+        return "Hello, World!"
+
+    app.add_url_rule("/bare", "bare", bare)
+    app.add_url_rule("/metered", "metered", metered("api_calls")(bare))
+    app.add_url_rule("/quota", "quota", requires_quota("api_calls")(bare))
+    return app
+
+
 hello = Flask("hello")
 
 
 @hello.get("/")
 def say_hello() -> str:
     return "Hello, World!"
+
+
+@hello.post("/take")
+def take() -> tuple[str, int]:
+    """What is posted is read, as every server has to, and no more is done with it."""
+    return str(len(request.get_data())), 202
 
 
 reference = Flask("reference")

@@ -44,19 +44,19 @@ def _works(app: Flask, filled: Filled) -> dict[str, Callable[[], object]]:
     db = billing_db.get_db(filled.url)
 
     def who_is_calling() -> None:
-        with app.request_context(_environ(f"{PREFIX}/consumption", token)):
+        with app.request_context(environ(f"{PREFIX}/consumption", token)):
             auth.require("user", "billing.read")
 
     return {
-        "bare hello": lambda: _call(hosts.hello, _environ("/", token)),
-        "GET /healthz (no caller, no data)": lambda: _call(app, _environ(f"{PREFIX}/healthz", token)),
-        "GET /consumption, whole": lambda: _call(app, _environ(f"{PREFIX}/consumption", token)),
+        "bare hello": lambda: call(hosts.hello, environ("/", token)),
+        "GET /healthz (no caller, no data)": lambda: call(app, environ(f"{PREFIX}/healthz", token)),
+        "GET /consumption, whole": lambda: call(app, environ(f"{PREFIX}/consumption", token)),
         "who is calling": who_is_calling,
         "the month out of the database": lambda: quotas.get_consumption(db, filled.now, settings, 1),
     }
 
 
-def _environ(path: str, token: str) -> dict[str, Any]:
+def environ(path: str, token: str) -> dict[str, Any]:
     """A request as a server hands it over."""
     return {
         "REQUEST_METHOD": "GET",
@@ -79,7 +79,7 @@ def _environ(path: str, token: str) -> dict[str, Any]:
     }
 
 
-def _call(app: Flask, environ: dict[str, Any]) -> None:
+def call(app: Flask, environ: dict[str, Any]) -> None:
     said: list[str] = []
     body = app.wsgi_app(environ, lambda status, _headers, _exc=None: said.append(status))  # type: ignore[arg-type]
     b"".join(body)

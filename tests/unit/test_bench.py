@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 import tempfile
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,9 +17,9 @@ import pytest
 import billing_db
 from bench import report, servers, wrk
 from bench.__main__ import main
-from bench.data import CALLS_PER_MONTH, ROWS_PER_USER, fill
+from bench.data import CALLS_PER_MONTH, ROWS_PER_USER, expect_events, fill, fill_events, people
 from bench.registry import Bench, CannotRun, Row, Setup, bench, load_all
-from bench.rows import over_http
+from bench.rows import ingest_http, over_http, peers
 from bench.timing import Spread, ratios, take_turns
 from billing_db import atomic, execute, fetch_all, fetch_one
 
@@ -51,6 +52,26 @@ def test_the_triggers_count_again_after_the_filling(empty_url: str) -> None:
     row = fetch_one(db, "SELECT used FROM usage_counters WHERE month = '2026-05'")
     assert row is not None
     assert row["used"] == CALLS_PER_MONTH + 7
+
+
+def test_filled_events_have_their_keys_days_and_months(tmp_path: Path) -> None:
+    filled = people(str(tmp_path / "events.db"), 3, NOW)
+    fill_events(filled, 40)
+    db = billing_db.get_db(filled.url)
+    expect_events(db, 40)
+    # forty events over the first twenty days of May: two a day, whoever they are of
+    sums = "SELECT period_start, SUM(total) AS total FROM usage_aggregates GROUP BY period_start ORDER BY period_start"
+    assert [tuple(row) for row in fetch_all(db, sums)] == [(f"2026-05-{day:02d}", 2) for day in range(1, 21)]
+
+
+def test_a_measure_that_lost_an_event_is_no_measure(tmp_path: Path) -> None:
+    filled = people(str(tmp_path / "events.db"), 3, NOW)
+    fill_events(filled, 40)
+    db = billing_db.get_db(filled.url)
+    with atomic(db):
+        execute(db, "DELETE FROM usage_keys WHERE event_id = (SELECT MIN(id) FROM usage_events)")
+    with pytest.raises(RuntimeError, match="'event_keys': 39"):
+        expect_events(db, 40)
 
 
 # -- taking turns ------------------------------------------------------------------------------------------
@@ -88,12 +109,31 @@ def test_a_row_says_whether_its_requirement_holds(ratio: float, required: dict[s
 
 
 def test_an_answer_that_is_no_answer_is_never_a_figure() -> None:
-    assert wrk.read_answer("  19344 requests in 3.00s, 2MB read\nRequests/sec:   6448.25\n") == (19344, 6448.25)
+    assert wrk.read_answer("  19344 requests in 3.00s, 2MB read\nRequests/sec:   6448.25\n") == (19344, 6448.25, 0)
     for said in ("Requests/sec: 9.0\n  Non-2xx or 3xx responses: 3", "Socket errors: connect 0\nRequests/sec: 9.0"):
         with pytest.raises(RuntimeError, match="no answers"):
             wrk.read_answer(said)
     with pytest.raises(RuntimeError, match="measured nothing"):
         wrk.read_answer("  0 requests in 1.00s, 0B read\nRequests/sec: 0.00")
+
+
+def test_refusals_are_counted_where_they_are_asked_for() -> None:
+    said = "  100 requests in 1.00s, 2MB read\n  Non-2xx or 3xx responses: 3\nRequests/sec:   100.00\n"
+    assert wrk.read_answer(said, refusals=True) == (100, 100, 3)
+    with pytest.raises(RuntimeError, match="no answers"):
+        wrk.read_answer(f"  Socket errors: timeout 1\n{said}", refusals=True)
+
+
+def test_usage_is_measured_under_a_real_server_and_all_of_it_is_there(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None or not servers.installed("gunicorn"):
+        pytest.skip("wrk and gunicorn are needed")
+    rows = list(ingest_http.ingest_http(Setup(tmp_path, "tiny")))
+    assert [(row.compared_with, row.required) for row in rows if row.unit == "events/s"] == [
+        ("bare hello", ""),
+        ("bare hello", ""),
+        ("what is asked for: 25000", ">= 1"),
+        ("one event per request", ""),
+    ]
 
 
 def test_a_server_that_does_not_start_is_told_with_its_own_words(tmp_path: Path) -> None:
@@ -146,6 +186,34 @@ def test_what_runs_in_one_process_is_measured_and_nothing_stays_behind(
         assert 0 < row["ratio"]["low"] <= row["ratio"]["median"] <= row["ratio"]["high"]
         assert (row["ok"] is None) == (row["required"] is None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metering_is_measured_in_one_process(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names = ("ingest", "ingest-growth", "metered-routes")
+    code, found = run(capsys, *(word for name in names for word in ("--only", name)))
+    assert code in {0, 1}
+    assert found["not_run"] == {}
+    assert [(row["what"], row["required"]) for row in found["rows"] if row["required"]] == [
+        ("record_event, one durable event", ">= 0.6"),
+        ("billing.record_usage, one durable event", ">= 0.6"),
+        ("record_events, batches of 10", ">= 0.5"),
+        ("one durable event, 400 events stored", "<= 2"),
+        ("@requires_quota adds", "<= 1"),
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_who_are_not_installed_are_left_out_with_the_reason(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_PEERS_PYTHON", sys.executable)
+    monkeypatch.setattr(peers, "NEEDED", ("a_package_that_nobody_has",))
+    code, found = run(capsys, "--only", "ingest-peers")
+    assert (code, found["rows"]) == (2, [])
+    assert "a_package_that_nobody_has" in found["not_run"]["ingest-peers"]
 
 
 def test_what_cannot_be_measured_here_is_said_and_is_not_a_success(
