@@ -23,6 +23,7 @@ from turf_saas.values import can_be_stored
 MAX_BODY = 1024 * 1024
 MAX_FAULTS = 5000  # so that an answer is never larger than the largest body
 MAX_NAMES = 30_000  # in all objects of a body: each may be a fault, and a fault costs more memory than its name
+MAX_NESTED = 100_000  # lists and objects of a body: one may take forty times the memory of its text
 MAX_EXACT = 2**53
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -135,6 +136,7 @@ def parse_json(raw: bytes) -> Any:
     """
     reader = _Reader()
     try:
+        _refuse_too_nested(raw)
         found = json.loads(
             raw.decode(), object_pairs_hook=reader.names, parse_float=reader.number, parse_constant=reader.no_number
         )
@@ -153,6 +155,21 @@ def parse_json(raw: bytes) -> Any:
         faults = [Fault(_pointer(*place), "field_type", {"expected": "number"}) for place, _ in places]
         raise Malformed("json_unreadable", reason=places[0][1].text, faults=faults)
     return found
+
+
+# A text of JSON, also one that does not end.
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+
+
+def _refuse_too_nested(raw: bytes) -> None:
+    """The lists and objects are counted before they are made. Nobody looks for those in texts when there are few."""
+    count = _brackets(raw)
+    if count > MAX_NESTED and count - sum(_brackets(text[0]) for text in _TEXT.finditer(raw)) > MAX_NESTED:
+        raise _Unreadable(f"> {MAX_NESTED}")
+
+
+def _brackets(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{")
 
 
 def _places(given: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -179,7 +196,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.count = 0
-        self.strange = False
+        self.strange = 0
 
     def names(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         self.count += len(pairs)
@@ -195,7 +212,7 @@ class _Reader:
                 raise _Unreadable(f"{name[:100]!a}")
         return found
 
-    def number(self, text: str) -> float | int | _NoNumber:
+    def number(self, text: str) -> float | int | _NoNumber | None:
         value = float(text)
         if math.isinf(value):
             return self.no_number(text)
@@ -204,9 +221,10 @@ class _Reader:
                 return int(value)
         return value
 
-    def no_number(self, text: str) -> _NoNumber:
-        self.strange = True
-        return _NoNumber(text)
+    def no_number(self, text: str) -> _NoNumber | None:
+        """Something to find its place by; of more than are told the place is not looked for."""
+        self.strange += 1
+        return _NoNumber(text) if self.strange <= MAX_FAULTS else None
 
 
 def validated(model: type[Model], given: Any) -> Model:

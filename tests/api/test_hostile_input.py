@@ -100,6 +100,16 @@ def test_a_body_names_thirty_thousand_fields_at_most(echo: Callable[..., TestRes
     assert (nested.status_code, nested.json["code"]) == (400, "json_unreadable")
 
 
+def test_a_body_has_a_hundred_thousand_lists_and_objects_at_most(echo: Callable[..., TestResponse]) -> None:
+    def nested(count: int) -> str:  # with the body itself and the list of its parts
+        return '{"parts": [' + ",".join(["[]", "{}"] * (count // 2) + ["[]"] * (count % 2)) + "]}"
+
+    assert [echo(nested(count - 2)).status_code for count in (99_999, 100_000, 100_001)] == [422, 422, 400]
+    brackets = '"' + r"[{\\" * 60_000 + '"'
+    assert echo(f'{{"free": {{"text": {brackets}}}}}').status_code == 200  # in a text they are letters
+    assert echo(f'{{"free": {{"text": {brackets}}}, "parts": [{"[]," * 100_000}[]]}}').status_code == 400
+
+
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,9 @@ class Answer:
 class Server:
     """A process of its own on a free port of this machine, killed after two minutes at the latest."""
 
+    application = "tests.scenarios.served:app"
+    seconds_to_live = 120
+
     def __init__(self, url: str, *options: str, **environment: str) -> None:
         try:
             import gunicorn  # noqa: F401
@@ -42,10 +46,11 @@ class Server:
             self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             bind = ["--bind", f"fd://{listening.fileno()}", "--no-control-socket", "--graceful-timeout", "2"]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", *bind, *options, "tests.scenarios.served:app"],
+                [sys.executable, "-m", "gunicorn", *bind, *options, self.application],
                 cwd=ROOT,
                 env={**os.environ, "TURF_SAAS_DB": url, "JWT_SECRET_KEY": SECRET, **environment},
                 pass_fds=[listening.fileno()],
+                start_new_session=True,  # so that `kill` can end master and workers in one moment
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -53,7 +58,7 @@ class Server:
         self.log: list[str] = []
         self._reader = threading.Thread(target=self._read_log)
         self._reader.start()
-        self._end = threading.Timer(120, self.process.kill)
+        self._end = threading.Timer(self.seconds_to_live, self.process.kill)
         self._end.start()
 
     def _read_log(self) -> None:
@@ -69,6 +74,12 @@ class Server:
         self._end.join()
         self._reader.join()
         return "".join(self.log)
+
+    def kill(self) -> str:
+        """End all of its processes at once, as nothing that they could answer to. What it logged."""
+        if self.process.poll() is None:  # else the number may be somebody else's
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.stop()
 
     def ask(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         request = Request(self.address + path, headers=headers or {})
