@@ -12,6 +12,7 @@ from typing import Any
 from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, sqlite_path
 from turf_saas import demo, schema
 from turf_saas.plans import CATALOGUE, METRICS
+from turf_saas.schema.host import is_named
 from turf_saas.settings import (
     LIMIT_PREFIX,
     MENTION_PREFIX,
@@ -146,7 +147,7 @@ def _schema(settings: Settings, pending: list[str], missing: list[tuple[str, str
 
 def _users(db: Connection, settings: Settings) -> Finding:
     users = get_users_table(db)
-    if (users.table, users.id) != (settings.users_table, settings.users_id):
+    if not is_named(db, users, settings.users_table, settings.users_id):
         sentence = (
             f"BILLING_USERS_TABLE and BILLING_USERS_ID say {settings.users_table}.{settings.users_id}, "
             f"but the database was installed for {users.table}.{users.id}."

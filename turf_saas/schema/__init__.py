@@ -9,9 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from billing_db import Connection, DatabaseRefused, DatabaseUnavailable, engine, execute, run_script
-from turf_saas.schema import adoption, runner
+from turf_saas.schema import adoption, aside, runner
 from turf_saas.schema.adopted_rows import Seen
-from turf_saas.schema.host import key_kind, list_columns, list_objects, list_triggers, name_space
+from turf_saas.schema.host import (
+    find_table,
+    folded,
+    is_named,
+    key_kind,
+    list_columns,
+    list_objects,
+    list_triggers,
+    name_space,
+)
 from turf_saas.schema.preflight import ReferenceTable, check
 from turf_saas.schema.render import OWN_USERS, PER_ENGINE, rendered
 from turf_saas.schema.report import AdoptedTable, MigrationReport
@@ -92,7 +101,8 @@ def _run(db: Connection, now: datetime, settings: Settings, *, rehearse: bool) -
     steps = migrations(engine(db))
     run = _Run(settings, instant_text(now), steps)
     try:
-        applied = runner.migrate(db, run.now, steps, run.apply, preflight=run.preflight, rehearse=rehearse)
+        with aside.any_text(db):
+            applied = runner.migrate(db, run.now, steps, run.apply, preflight=run.preflight, rehearse=rehearse)
     except (DatabaseRefused, DatabaseUnavailable):
         raise
     except Exception as error:
@@ -129,6 +139,8 @@ class _Run:
             users, _ = find_users(db, self.settings)
             if users.ours:
                 new.append(("table", users.table))
+            elif ("table", folded(db, users.table)) in new:
+                raise DatabaseRefused(f"BILLING_USERS_TABLE={users.table}: that is a table of billing, not of users.")
         self.beside_a_host = "table" in list_objects(db).values()
         self.created = {(name_space(kind), name) for kind, name in new}
         self.adopted = check(db, new)
@@ -144,7 +156,7 @@ class _Run:
     def _install(self, db: Connection, step: Migration) -> None:
         """The first migration: find the host's users, make what is ours beside them, take over what is there."""
         users, declared = find_users(db, self.settings)
-        olds = adoption.set_aside(db, self.adopted)
+        olds = aside.set_aside(db, self.adopted)
         own_users = OWN_USERS if users.ours else ""
         run_script(db, rendered(own_users + step.common, engine(db), users, declared))
         _record_users(db, users)
@@ -176,31 +188,32 @@ def _record_users(db: Connection, users: UsersTable) -> None:
 
 def find_users(db: Connection, settings: Settings) -> tuple[UsersTable, str]:
     """The host's users table and its key's declared type; a small one of ours where the host has none here."""
-    columns = list_columns(db, settings.users_table)
-    if not columns:
-        if settings.users_table != DEFAULT_USERS_TABLE:
+    table = find_table(db, settings.users_table)
+    if table is None:
+        if folded(db, settings.users_table) != DEFAULT_USERS_TABLE:
             raise DatabaseRefused(
                 f"BILLING_USERS_TABLE={settings.users_table}: there is no such table in this database. Name the host's "
                 "(and create it first), or leave the setting away and billing keeps a small table of its own."
             )
         own_type = {"integer": PER_ENGINE[engine(db)]["int"], "text": "TEXT"}[settings.users_id_type]
         return UsersTable(settings.users_table, settings.users_id, settings.users_id_type, ours=True), own_type
-    where = f"{settings.users_table}.{settings.users_id}"
-    column = next((column for column in columns if column.name == settings.users_id), None)
+    wanted = folded(db, settings.users_id)
+    column = next((each for each in list_columns(db, table) if folded(db, each.name) == wanted), None)
     if column is None:
-        raise DatabaseRefused(f"BILLING_USERS_ID: the table {settings.users_table} has no column {settings.users_id}.")
+        raise DatabaseRefused(f"BILLING_USERS_ID: the table {table} has no column {settings.users_id}.")
+    where = f"{table}.{column.name}"
     key = key_kind(column.declared_type)
     if key is None or not re.fullmatch(r"[\w (),]+", column.declared_type):
         raise DatabaseRefused(f"{where} is {column.declared_type or 'untyped'}: a user's key is an integer or a text.")
     if not column.unique:
         raise DatabaseRefused(f"{where} is not unique, so no row can point at one user.")
-    return UsersTable(settings.users_table, settings.users_id, key, ours=False), column.declared_type
+    return UsersTable(table, column.name, key, ours=False), column.declared_type
 
 
 def _check_users(db: Connection, settings: Settings) -> None:
     """Rows point at the users that were found first; another table later would be other people."""
     users = get_users_table(db)
-    if (users.table, users.id) != (settings.users_table, settings.users_id):
+    if not is_named(db, users, settings.users_table, settings.users_id):
         raise DatabaseRefused(
             f"BILLING_USERS_TABLE and BILLING_USERS_ID say {settings.users_table}.{settings.users_id}, but this "
             f"database was installed for {users.table}.{users.id}: set them back, or use another database."

@@ -100,6 +100,21 @@ def _whole(row: Row, name: str) -> int:
     return value
 
 
+def is_text(value: str) -> bool:
+    """Whether what was read was UTF-8. (Other bytes come as half surrogates, which nothing can write.)"""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable(value: str | bytes) -> str:
+    """A text, with a mark in the place of each byte that is none."""
+    told = value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
+    return told.decode(errors="replace")
+
+
 def _text(row: Row, name: str) -> str | None:
     """A text; an empty one is none."""
     value = row.get(name)
@@ -107,7 +122,20 @@ def _text(row: Row, name: str) -> str | None:
         return None
     if isinstance(value, bytes):
         raise Rejected(f"{name} is not a text")
+    if not is_text(str(value)):
+        raise Rejected(f"{name} is not UTF-8")
     return str(value)
+
+
+def _remark(row: Row, seen: Seen, name: str) -> str | None:
+    """A text that only people read: no row is refused over it."""
+    value = row.get(name)
+    if not isinstance(value, (str, bytes)):
+        return _text(row, name)
+    told = readable(value)
+    if told != (value if isinstance(value, str) else value.decode(errors="surrogateescape")):
+        seen.drop(f"{name} is not UTF-8: kept as far as it can be read")
+    return told or None
 
 
 def _needed(row: Row, name: str) -> str:
@@ -163,7 +191,7 @@ def invoice(row: Row, seen: Seen) -> Values:
         raise Rejected("status is not one of an invoice")
     created_at = _made_at(row, seen)
     values = {
-        "id": _whole(row, "id"),
+        "id": row["row_id"],
         "invoice_number": _needed(row, "invoice_number"),
         "user_id": _user(row),
         "period_start": _edge(row, "period_start", seen.zone),
@@ -172,7 +200,7 @@ def invoice(row: Row, seen: Seen) -> Values:
         "amount_cents": _whole(row, "amount_cents"),
         "currency": _currency(row),
         "status": status,
-        "pdf_path": _text(row, "pdf_path"),
+        "pdf_path": _remark(row, seen, "pdf_path"),
         "stripe_invoice_id": _text(row, "stripe_invoice_id"),
         "created_at": created_at,
         "paid_at": _instant(row, seen, "paid_at"),
@@ -182,7 +210,8 @@ def invoice(row: Row, seen: Seen) -> Values:
     if values["period_start"] > values["period_end"]:
         raise Rejected("the period ends before it begins")
     _once(values, seen, "invoice_number", "stripe_invoice_id")
-    seen.invoices.add(values["id"])
+    if row["id"] == row["row_id"]:  # else what points at this number means another one
+        seen.invoices.add(row["row_id"])
     return values
 
 
@@ -208,14 +237,14 @@ def transaction(row: Row, seen: Seen) -> Values:
         raise Rejected("type is not one of a transaction")
     invoice_id = row["invoice_id"]
     values = {
-        "id": _whole(row, "id"),
+        "id": row["row_id"],
         "user_id": _user(row),
         "invoice_id": invoice_id if invoice_id in seen.invoices else None,
         "type": kind,
         "amount_cents": _whole(row, "amount_cents"),
         "currency": _currency(row),
         "stripe_payment_intent_id": _text(row, "stripe_payment_intent_id"),
-        "description": _text(row, "description"),
+        "description": _remark(row, seen, "description"),
         "created_at": _made_at(row, seen),
     }
     intent = values["stripe_payment_intent_id"]
@@ -228,10 +257,10 @@ def transaction(row: Row, seen: Seen) -> Values:
 
 def stripe_event(row: Row, seen: Seen) -> Values:
     values = {
-        "id": _whole(row, "id"),
+        "id": row["row_id"],
         "stripe_event_id": _text(row, "stripe_event_id"),
         "event_type": _text(row, "event_type"),
-        "payload": _text(row, "payload"),
+        "payload": _remark(row, seen, "payload"),
         "created_at": _made_at(row, seen),
     }
     _once(values, seen, "stripe_event_id")
@@ -240,7 +269,7 @@ def stripe_event(row: Row, seen: Seen) -> Values:
 
 def subscription(row: Row, seen: Seen) -> Values:
     """The first live row of a user stays so (subscription_order puts the right one first), later ones have ended."""
-    row_id, user_id = _whole(row, "id"), _user(row)
+    user_id = _user(row)
     plan = _text(row, "plan")
     status = (_text(row, "status") or "active").strip().lower()
     status = OTHER_WORDS["subscription"].get(status, status)
@@ -261,7 +290,7 @@ def subscription(row: Row, seen: Seen) -> Values:
         seen.drop("the period ends before it begins: kept without it")
         begin = end = None
     return {
-        "id": row_id,
+        "id": row["row_id"],
         "user_id": user_id,
         "plan": plan,
         "status": status,
@@ -284,7 +313,7 @@ _RANK = {"active": 0, "trialing": 0, "past_due": 1, "unpaid": 2}
 
 def subscription_order(rows: list[Row]) -> list[Row]:
     """The one that counts first: active before overdue before the others, the newest before the older ones."""
-    newest = sorted(rows, key=lambda row: (adopted_instant(row.get("created_at")) or "", row["id"]), reverse=True)
+    newest = sorted(rows, key=lambda row: (adopted_instant(row.get("created_at")) or "", row["row_id"]), reverse=True)
     return sorted(newest, key=lambda row: _RANK.get(str(row["status"] or "active").strip().lower(), 3))
 
 

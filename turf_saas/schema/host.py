@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from billing_db import Connection, engine, fetch_all, fetch_one, quoted
+from turf_saas.users import UsersTable
 
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _OURS = "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
 
 
@@ -17,6 +21,7 @@ class Column:
     unique: bool
     default: str | None
     computed: bool  # from other columns of its row
+    numbered: bool  # by the database, for a row that comes without
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,12 @@ class Attached:
 
 def folded(db: Connection, name: str) -> str:
     """A name as this engine compares names."""
-    return name.lower() if engine(db) == "sqlite" else name
+    return name.translate(_LOWER) if engine(db) == "sqlite" else name
+
+
+def is_named(db: Connection, users: UsersTable, table: str, key: str) -> bool:
+    """Whether these settings name the users that the database was installed for."""
+    return (folded(db, users.table), folded(db, users.id)) == (folded(db, table), folded(db, key))
 
 
 def list_objects(db: Connection) -> dict[tuple[str, str], str]:
@@ -82,9 +92,32 @@ def _columns_sqlite(db: Connection, table: str) -> list[Column]:
     rows = fetch_all(db, "SELECT name, type, pk, dflt_value, hidden FROM pragma_table_xinfo(:t)", t=table)
     if sum(1 for row in rows if row["pk"]) == 1:
         unique |= {row["name"] for row in rows if row["pk"]}
+    keys = [row["name"] for row in rows if row["pk"]]
     return [
-        Column(row["name"], row["type"], row["name"] in unique, row["dflt_value"], row["hidden"] > 0) for row in rows
+        Column(
+            row["name"],
+            row["type"],
+            row["name"] in unique,
+            _default_sqlite(row["dflt_value"]),
+            computed=row["hidden"] > 0,
+            numbered=keys == [row["name"]] and row["type"].upper() == "INTEGER",
+        )
+        for row in rows
     ]
+
+
+_CONSTANTS = ("NULL", "TRUE", "FALSE", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP")
+
+
+def _default_sqlite(written: str | None) -> str | None:
+    """A default as an expression: DEFAULT "x y" and DEFAULT x are texts, and would be columns inside parentheses."""
+    if written is None or written.upper() in _CONSTANTS:
+        return written
+    for mark, _ in ('""', "``", "[]"):
+        if written.startswith(mark):
+            text = written[1:-1] if mark == "[" else written[1:-1].replace(mark * 2, mark)
+            return "'" + text.replace("'", "''") + "'"
+    return f"'{written}'" if re.fullmatch(r"[^\W\d][\w$]*", written) else written
 
 
 def _columns_postgresql(db: Connection, table: str) -> list[Column]:
@@ -93,13 +126,54 @@ def _columns_postgresql(db: Connection, table: str) -> list[Column]:
         """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
                   EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique
                              AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS is_unique,
-                  pg_get_expr(d.adbin, d.adrelid) AS "default", a.attgenerated <> '' AS computed
+                  pg_get_expr(d.adbin, d.adrelid) AS "default", a.attgenerated <> '' AS computed,
+                  a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AS numbered
              FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
             WHERE a.attrelid = to_regclass(:t) AND a.attnum > 0 AND NOT a.attisdropped
             ORDER BY a.attnum""",
         t=quoted(table),
     )
-    return [Column(row["name"], row["type"], row["is_unique"], row["default"], row["computed"]) for row in rows]
+    return [
+        Column(row["name"], row["type"], row["is_unique"], row["default"], row["computed"], bool(row["numbered"]))
+        for row in rows
+    ]
+
+
+def find_table(db: Connection, name: str) -> str | None:
+    """A table's name as it was given to it. (SQLite finds a table and its columns by their names in any case.)"""
+    if engine(db) == "postgresql":
+        return name if list_columns(db, name) else None
+    row = fetch_one(
+        db, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = lower(:n)", n=name
+    )
+    return row["name"] if row else None
+
+
+def list_rules(db: Connection, table: str) -> list[tuple[str, ...]]:
+    """The columns of each PRIMARY KEY and UNIQUE constraint."""
+    if engine(db) == "sqlite":
+        keys = fetch_all(db, "SELECT name FROM pragma_table_info(:t) WHERE pk ORDER BY pk", t=table)
+        rows = fetch_all(
+            db,
+            """SELECT l.name AS rule, i.name FROM pragma_index_list(:t) AS l, pragma_index_info(l.name) AS i
+                WHERE l.origin = 'u' ORDER BY l.seq DESC, i.seqno""",
+            t=table,
+        )
+    else:
+        keys = []
+        rows = fetch_all(
+            db,
+            """SELECT k.conname AS rule, a.attname AS name
+                 FROM pg_constraint AS k, unnest(k.conkey) WITH ORDINALITY AS c (number, place), pg_attribute AS a
+                WHERE k.conrelid = to_regclass(:t) AND k.contype IN ('p', 'u')
+                  AND a.attrelid = k.conrelid AND a.attnum = c.number
+                ORDER BY k.conname, c.place""",
+            t=quoted(table),
+        )
+    rules: dict[str, list[str]] = {"": [row["name"] for row in keys]}
+    for row in rows:
+        rules.setdefault(row["rule"], []).append(row["name"])
+    return [tuple(columns) for columns in rules.values() if columns]
 
 
 def key_kind(declared_type: str) -> str | None:
@@ -137,7 +211,9 @@ def _indexes_and_triggers(db: Connection, table: str) -> list[Attached]:
              WHERE c.relname = :t AND c.relnamespace = {_OURS}
                AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = x.oid)
             UNION ALL
-            SELECT 'trigger', t.tgname, pg_get_triggerdef(t.oid)
+            SELECT 'trigger', t.tgname, pg_get_triggerdef(t.oid) ||
+                   CASE WHEN t.tgenabled = 'D'
+                        THEN '; ALTER TABLE ' || c.relname || ' DISABLE TRIGGER ' || quote_ident(t.tgname) ELSE '' END
               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
              WHERE c.relname = :t AND c.relnamespace = {_OURS} AND NOT t.tgisinternal
             ORDER BY 1, 2""",  # noqa: S608

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from billing_db import Connection, DatabaseRefused, engine, fetch_one, quoted
-from turf_saas.schema.host import folded, key_kind, list_attached, list_columns, list_objects, name_space
+from turf_saas.schema.host import folded, key_kind, list_attached, list_columns, list_objects, list_rules, name_space
 
 ASIDE = "billing_old_"
 
@@ -21,6 +21,7 @@ class ReferenceTable:
     any_of: tuple[str, ...] = ()
     integers: tuple[str, ...] = ("id",)
     ours_alone: tuple[str, ...] = ("tenant_id",)  # of ours, and not to be taken for another program's of that name
+    counted_by: frozenset[str] = frozenset()  # what there is one row for
 
 
 REFERENCE = (
@@ -61,6 +62,7 @@ REFERENCE = (
         "consumption_log",
         ("id", "user_id", "date", "api_calls", "endpoint", "created_at"),
         integers=("id", "api_calls"),
+        counted_by=frozenset({"user_id", "date", "endpoint"}),
     ),
 )  # fmt: skip
 
@@ -135,8 +137,21 @@ def _fault(db: Connection, reference: ReferenceTable, kind: str) -> str | None:
     computed = [column.name for column in columns if column.computed]
     if computed:
         return f"{computed[0]} is computed from other columns"
+    known = (*reference.needed, *reference.known)
+    numbered = [column.name for column in columns if column.numbered and folded(db, column.name) not in known]
+    if numbered:
+        return f"its rows are numbered by {numbered[0]}"
     own = [name for name in reference.ours_alone if name in types]
-    return f"with a column {own[0]} of its own" if own else None
+    return f"with a column {own[0]} of its own" if own else _other_rule(db, reference)
+
+
+def _other_rule(db: Connection, reference: ReferenceTable) -> str | None:
+    """A log that is counted by less or more than ours could neither be written by its host nor by us."""
+    for rule in list_rules(db, reference.name) if reference.counted_by else ():
+        columns = {folded(db, name) for name in rule}
+        if columns & reference.counted_by and "id" not in columns and columns != reference.counted_by:
+            return f"unique by {', '.join(rule)}"
+    return None
 
 
 def _pointing_elsewhere(db: Connection, table: str) -> str | None:
@@ -157,6 +172,7 @@ def _has_rules_of_its_own(db: Connection, table: str) -> bool:
         """SELECT 1 FROM pg_class AS c
             WHERE c.oid = to_regclass(:table)
               AND (c.relrowsecurity OR c.relhasrules
+                   OR EXISTS (SELECT 1 FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)
                    OR EXISTS (SELECT 1 FROM aclexplode(c.relacl) AS a WHERE a.grantee <> c.relowner)
                    OR EXISTS (SELECT 1 FROM pg_publication_rel AS p WHERE p.prrelid = c.oid))""",
         table=quoted(table),
