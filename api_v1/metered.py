@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
 from flask import Request, Response, current_app
@@ -51,10 +52,12 @@ def metered(metric: str = API_CALLS, quantity: int = 1) -> Callable[[View], View
     _check_use(metric, quantity)
 
     def decorate(view: View) -> View:
+        called = _callable_now(view)
+
         @wraps(view)
         def counted(*args: Any, **kwargs: Any) -> Any:
             _noted(current_request()).to_count[metric] = quantity
-            return current_app.ensure_sync(view)(*args, **kwargs)
+            return called(*args, **kwargs)
 
         return cast(View, counted)
 
@@ -73,6 +76,8 @@ def requires_quota(
     terms = Terms(soft=soft)
 
     def decorate(view: View) -> View:
+        called = _callable_now(view)
+
         @wraps(view)
         def admitted(*args: Any, **kwargs: Any) -> Any:
             asked, runtime = current_request(), current_runtime()
@@ -96,11 +101,22 @@ def requires_quota(
             except (BillingError, DatabaseError) as error:
                 return errors.answer_for(error)
             _noted(asked).admitted.append(given)
-            return current_app.ensure_sync(view)(*args, **kwargs)
+            return called(*args, **kwargs)
 
         return cast(View, admitted)
 
     return decorate
+
+
+def _callable_now(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A view that may be called here: one that is a coroutine as the app runs it."""
+    if not iscoroutinefunction(view):
+        return view
+
+    def waited_for(*args: Any, **kwargs: Any) -> Any:
+        return current_app.ensure_sync(view)(*args, **kwargs)  # which app it is, is known when it is called
+
+    return waited_for
 
 
 def _check_use(metric: object, quantity: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from billing_db import Connection, atomic, fetch_one
 from turf_saas import plans, reservations, thresholds, usage
@@ -52,8 +53,7 @@ class Terms:
 THE_PLANS = Terms()
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """What was admitted, and where the user stands with it. `crossed`: a threshold was reached for the first time."""
 
     user: User

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
@@ -73,9 +73,13 @@ def plan_limits(settings: Settings, plan_code: str) -> dict[str, PlanLimit]:
     """
     plan = _known(settings, plan_code)
     return {
-        metric: replace(limit, included=settings.limit(plan.code, metric, limit.included))
+        metric: _including(limit, settings.limit(plan.code, metric, limit.included))
         for metric, limit in plan.limits.items()
     }
+
+
+def _including(limit: PlanLimit, included: Limit) -> PlanLimit:
+    return limit if included == limit.included else PlanLimit(included, limit.policy, limit.window)
 
 
 def limits_of(settings: Settings, plan_code: str) -> dict[str, Limit]:

@@ -37,8 +37,7 @@ def usage_pct(used: int, limit: Limit) -> float | None:
     return used * 1000 // limit / 10
 
 
-@dataclass(frozen=True)
-class Gauge:
+class Gauge(NamedTuple):
     """One metric of a user's month."""
 
     metric: str
@@ -60,8 +59,13 @@ class Gauge:
 
 
 def worst_level(gauges: Iterable[Gauge]) -> Level | None:
-    levels = {gauge.level for gauge in gauges}
-    return "hard" if "hard" in levels else "soft" if "soft" in levels else None
+    worst: Level | None = None
+    for gauge in gauges:
+        level = alert_level(gauge.used, gauge.limit)
+        if level == "hard":
+            return level
+        worst = level or worst
+    return worst
 
 
 @dataclass(frozen=True)

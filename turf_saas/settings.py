@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -76,6 +77,7 @@ class Settings:
         return self.limits.get(limit_name(plan, metric), built_in)
 
 
+@lru_cache(maxsize=1024)  # asked for every metric of every decision
 def limit_name(plan: str, metric: str) -> str:
     return f"{LIMIT_PREFIX}{plan}_{metric}".upper().replace("-", "_")
 

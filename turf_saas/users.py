@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from billing_db import Connection, RuleBroken, atomic, execute, fetch_all, fetch_one, quoted
@@ -24,11 +25,11 @@ class UsersTable:
     key: str  # "integer" or "text"
     ours: bool  # the host has no such table here: we keep a small one
 
-    @property
+    @cached_property
     def sql_table(self) -> str:
         return quoted(self.table)
 
-    @property
+    @cached_property
     def sql_id(self) -> str:
         return quoted(self.id)
 

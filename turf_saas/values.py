@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 UserId = int | str
 MAX_USER_ID = 255  # letters, where it is a text
@@ -36,6 +37,7 @@ def local_day(instant: datetime, zone: tzinfo) -> date:
     return instant.astimezone(zone).date()
 
 
+@lru_cache(maxsize=256)  # asked of today and of the month's last day, all day long
 def end_of_day(day: date, zone: tzinfo) -> datetime:
     """The first instant after a local day. (The calendar's very edges are taken as UTC.)"""
     try:
