@@ -87,7 +87,7 @@ def spend(
             usage.add_calls(db, now, day, user.id, endpoint, quantity)
         else:
             event = NewEvent(user.id, user.tenant_id, metric, quantity)
-            event_id = usage.add_events(db, now, settings, [event], single=True)[0].id
+            event_id = usage.add_prepared(db, now, usage.prepare(now, settings, [event]), single=True)[0].id
         return judge(db, now, settings, user, metric, quantity, terms, endpoint=endpoint, event_id=event_id)
 
 

@@ -30,14 +30,16 @@ class Report(NamedTuple):
 
 
 def report_event(db: Connection, now: datetime, settings: Settings, event: NewEvent) -> Report:
+    prepared = usage.prepare(now, settings, [event])
     with atomic(db):
-        return _seen(db, now, settings, [event], usage.add_events(db, now, settings, [event], single=True))
+        return _seen(db, now, settings, [event], usage.add_prepared(db, now, prepared, single=True))
 
 
 def report_events(db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent]) -> Report:
     """All of them or none."""
+    prepared = usage.prepare(now, settings, events)
     with atomic(db):
-        return _seen(db, now, settings, events, usage.add_events(db, now, settings, events))
+        return _seen(db, now, settings, events, usage.add_prepared(db, now, prepared))
 
 
 def list_faults(

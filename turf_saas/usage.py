@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from billing_db import Connection, RuleBroken, atomic, engine, execute, execute_many, fetch_all, fetch_one, lock
 from turf_saas.errors import BillingError, Conflict, Fault, InvalidInput, NotFound
@@ -15,6 +15,7 @@ from turf_saas.settings import Settings
 from turf_saas.values import UserId, instant_text, local_day
 
 API_CALLS = "api_calls"
+Values = dict[str, Any]  # of a row, by name
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 
@@ -98,24 +99,79 @@ def record_events(
     db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool = False
 ) -> list[Recorded]:
     """All of the events are on record with their days, or none of them; faults name their place, all of them."""
+    prepared = prepare(now, settings, events)
     with atomic(db):
-        return add_events(db, now, settings, events, single=single)
+        return add_prepared(db, now, prepared, single=single)
 
 
-def add_events(
-    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool = False
-) -> list[Recorded]:
-    """The same, in the caller's transaction: a refusal has to end it. A savepoint would copy every page it changes."""
+class Prepared(NamedTuple):
+    """Events as rows: worked out before the transaction, for while one writes nobody else does.
+
+    first: which event is the first with a key. content: of each event that has a key, what was sent.
+    """
+
+    events: Sequence[NewEvent]
+    rows: list[Values]
+    key_rows: list[Values]
+    days: list[Values]
+    first: dict[tuple[UserId, str], int]
+    content: dict[int, int]
+
+
+def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, day: str | None = None) -> Prepared:
+    """What will be written. day: on which they all count, where that is not to be told from `at`."""
+    recorded = instant_text(now)
+    today = day or local_day(now, settings.timezone).isoformat()
     ids = new_ids(now, len(events))
-    found, faults = _claim_keys(db, events, ids)
+    rows: list[Values] = []
+    first: dict[tuple[UserId, str], int] = {}
+    content: dict[int, int] = {}
     for index, event in enumerate(events):
-        if index not in found and event.at is not None and not now - OLDEST <= event.at <= now + NEWEST:
+        at, its_day = recorded, today
+        if event.at is not None:
+            at, its_day = instant_text(event.at), local_day(event.at, settings.timezone).isoformat()
+        rows.append({**event._asdict(), "id": ids[index], "day": its_day, "at": at, "now": recorded})
+        if event.key is not None:
+            content[index] = _content(event)
+            first.setdefault((event.user_id, event.key), index)
+    key_rows = [
+        {"user_id": key[0], "key": key[1], "content": content[i], "id": ids[i], "tenant_id": events[i].tenant_id}
+        for key, i in sorted(first.items())  # in one order for everybody: two batches never wait for each other
+    ]
+    return Prepared(events, rows, key_rows, _days(rows), first, content)
+
+
+def _days(rows: Sequence[Values]) -> list[Values]:
+    """The sums of the events per user, metric and day, in one order for everybody."""
+    sums: dict[tuple[UserId, str, str], Values] = {}
+    for row in rows:
+        place = (row["user_id"], row["metric"], row["day"])
+        found = sums.get(place)
+        if found is None:
+            sums[place] = {**dict(zip(_PLACE, place, strict=True)), "total": row["quantity"]}
+            sums[place] |= {"tenant_id": row["tenant_id"], "now": row["now"]}
+        else:
+            found["total"] += row["quantity"]
+    return [day for _, day in sorted(sums.items())]
+
+
+_PLACE = ("user_id", "metric", "day")
+
+
+def add_prepared(db: Connection, now: datetime, prepared: Prepared, *, single: bool = False) -> list[Recorded]:
+    """On record, in the caller's transaction. A refusal has to end it: a savepoint would copy every page it changes."""
+    found, faults = _claim_keys(db, prepared)
+    for index, event in enumerate(prepared.events):
+        if event.at is not None and index not in found and not now - OLDEST <= event.at <= now + NEWEST:
             faults[index] = Fault("at", "at_too_old" if event.at < now else "at_in_future", {})
     if faults:
         raise _refusal(faults, single=single)
-    fresh = [(ids[index], event) for index, event in enumerate(events) if index not in found]
-    _insert(db, now, settings, fresh)
-    return [Recorded(found.get(index, ids[index]), index in found) for index in range(len(events))]
+    rows, days = prepared.rows, prepared.days
+    if found:
+        rows = [row for index, row in enumerate(rows) if index not in found]
+        days = _days(rows)
+    _insert(db, rows, days)
+    return [Recorded(found.get(index) or row["id"], index in found) for index, row in enumerate(prepared.rows)]
 
 
 def _refusal(faults: dict[int, Fault], *, single: bool) -> BillingError:
@@ -132,38 +188,24 @@ def _refusal(faults: dict[int, Fault], *, single: bool) -> BillingError:
     return InvalidInput("invalid_input", faults=placed, where=", ".join(fault.loc for fault in placed[:5]))
 
 
-def _claim_keys(
-    db: Connection, events: Sequence[NewEvent], ids: Sequence[str]
-) -> tuple[dict[int, str], dict[int, Fault]]:
+def _claim_keys(db: Connection, prepared: Prepared) -> tuple[dict[int, str], dict[int, Fault]]:
     """Take the events' keys. What was taken before: the first event's id per index, or a fault for another content."""
-    keyed = [index for index, event in enumerate(events) if event.key is not None]
-    if not keyed:
-        return {}, {}
-    first: dict[tuple[UserId, str], int] = {}
-    content: dict[int, int] = {}
-    for index in keyed:
-        event = events[index]
-        content[index] = _content(event)
-        first.setdefault((event.user_id, event.key), index)  # type: ignore[arg-type]
-    rows = [
-        {"user_id": key[0], "key": key[1], "content": content[i], "id": ids[i], "tenant_id": events[i].tenant_id}
-        for key, i in sorted(first.items())  # in one order for everybody: two batches never wait for each other
-    ]
     added = execute_many(
         db,
         """INSERT INTO usage_keys (user_id, idempotency_key, content, event_id, tenant_id)
            VALUES (:user_id, :key, :content, :id, :tenant_id) ON CONFLICT DO NOTHING""",
-        rows,
+        prepared.key_rows,
     )
-    if added == len(keyed):
+    if added == len(prepared.content):
         return {}, {}
-    stored = _find_keys(db, list(first))
+    stored = _find_keys(db, list(prepared.first))
     found, faults = {}, {}
-    for index in keyed:
-        event_id, stored_content = stored[events[index].user_id, events[index].key]  # type: ignore[index]
-        if stored_content != content[index]:
+    for index, content in prepared.content.items():
+        row = prepared.rows[index]
+        event_id, stored_content = stored[row["user_id"], row["key"]]
+        if stored_content != content:
             faults[index] = Fault("idempotency_key", "idempotency_conflict", {})
-        elif event_id != ids[index]:
+        elif event_id != row["id"]:
             found[index] = event_id
     return found, faults
 
@@ -193,39 +235,8 @@ def _content(event: NewEvent) -> int:
     return int.from_bytes(hashlib.sha256(sent.encode()).digest()[:8], signed=True)
 
 
-def _insert(
-    db: Connection,
-    now: datetime,
-    settings: Settings,
-    events: Sequence[tuple[str, NewEvent]],
-    *,
-    day: str | None = None,
-) -> None:
-    """The events and, summed up, their days. A batch's counters first, in one order: days' triggers touch them too."""
-    rows, sums = [], dict[tuple[UserId, str, str], list[int]]()
-    recorded = instant_text(now)
-    today = day or local_day(now, settings.timezone).isoformat()
-    for event_id, event in events:
-        at, day = recorded, today
-        if event.at is not None:
-            at, day = instant_text(event.at), local_day(event.at, settings.timezone).isoformat()
-        rows.append(
-            {
-                "id": event_id,
-                "tenant_id": event.tenant_id,
-                "user_id": event.user_id,
-                "metric": event.metric,
-                "quantity": event.quantity,
-                "day": day,
-                "at": at,
-                "now": recorded,
-                "key": event.key,
-                "metadata": event.metadata,
-                "corrects": event.corrects,
-            }
-        )
-        total = sums.setdefault((event.user_id, event.metric, day), [0, event.tenant_id])
-        total[0] += event.quantity
+def _insert(db: Connection, rows: Sequence[Values], days: Sequence[Values]) -> None:
+    """The events and their days. The days' triggers touch the counters: those come first, in one order."""
     execute_many(
         db,
         """INSERT INTO usage_events (id, tenant_id, user_id, metric, quantity, day, at, recorded_at,
@@ -233,15 +244,11 @@ def _insert(
            VALUES (:id, :tenant_id, :user_id, :metric, :quantity, :day, :at, :now, :key, :metadata, :corrects)""",
         rows,
     )
-    days = [
-        {"user_id": user_id, "metric": metric, "day": day, "total": total, "tenant_id": tenant_id, "now": recorded}
-        for (user_id, metric, day), (total, tenant_id) in sorted(sums.items())
-    ]
     touch_counters(db, days)
     _add_to_days(db, days)
 
 
-def touch_counters(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
+def touch_counters(db: Connection, days: Sequence[Values]) -> None:
     """On PostgreSQL: hold the counters' rows before the days', in key order, or two batches could lock each other."""
     if engine(db) != "postgresql":
         return
@@ -257,7 +264,7 @@ def touch_counters(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
     )
 
 
-def _add_to_days(db: Connection, days: Sequence[dict[str, UserId]]) -> None:
+def _add_to_days(db: Connection, days: Sequence[Values]) -> None:
     """A correction changes the day of its event, which is there: as a new row it would be less than nothing."""
     if days and int(days[0]["total"]) < 0:
         execute_many(
@@ -308,8 +315,8 @@ def correct_event(
         correction = NewEvent(
             event["user_id"], tenant_id, event["metric"], quantity, key=key, metadata=metadata, corrects=corrects
         )
-        [event_id] = new_ids(now, 1)
-        found, faults = _claim_keys(db, [correction], [event_id])
+        prepared = prepare(now, settings, [correction], day=event["day"])
+        found, faults = _claim_keys(db, prepared)
         if faults:
             raise _refusal(faults, single=True)
         if found:
@@ -317,8 +324,8 @@ def correct_event(
         left = event["quantity"] + _corrected(db, corrects)
         if left + quantity < 0:
             raise Conflict("correction_too_large", left=left)
-        _insert(db, now, settings, [(event_id, correction)], day=event["day"])
-    return Recorded(event_id, duplicate=False)
+        _insert(db, prepared.rows, prepared.days)
+    return Recorded(prepared.rows[0]["id"], duplicate=False)
 
 
 def _corrected(db: Connection, event_id: str) -> int:
