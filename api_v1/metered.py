@@ -18,6 +18,7 @@ from flask.blueprints import BlueprintSetupState
 from api_v1 import auth, errors
 from api_v1.blueprint import billing_bp
 from api_v1.quota_headers import quota_headers
+from api_v1.reported import read_event
 from api_v1.runtime import Runtime, current_request, current_runtime
 from billing_db import DatabaseError
 from turf_saas import admission
@@ -87,7 +88,10 @@ def requires_quota(
                 user = auth.find_user(runtime, asked)
                 if user is None:
                     raise Unauthenticated("unauthenticated")
-                wanted = quantity() if callable(quantity) else quantity
+                # What a client asks for is held to the rules of what is reported: less than nothing would be a gift.
+                wanted = quantity
+                if callable(wanted):
+                    wanted = read_event(user, metric=metric, quantity=wanted()).quantity
                 given = admission.spend(
                     runtime.db(),
                     runtime.now(),
@@ -146,8 +150,8 @@ def _count(response: Response) -> Response:
         return response
     try:
         return _counted(runtime, asked, noted, response)
-    except (BillingError, DatabaseError):
-        # The work is done and the answer true: it is not kept back because its count failed.
+    except Exception:
+        # The work is done and the answer true: it is not kept back because its count failed, or the host's loader.
         runtime.app.logger.exception("a call could not be counted: %s %s", asked.method, asked.path)
         return response
 
@@ -175,7 +179,11 @@ def _counted(runtime: Runtime, asked: Request, noted: _Noted, response: Response
 
 def _give_back(runtime: Runtime, noted: _Noted) -> None:
     while noted.admitted:
-        admission.give_back(runtime.db(), runtime.now(), runtime.settings, noted.admitted.pop())
+        one = noted.admitted.pop()
+        try:
+            admission.give_back(runtime.db(), runtime.now(), runtime.settings, one)
+        except (BillingError, DatabaseError):  # the others are given back all the same
+            runtime.app.logger.exception("%s could not be given back to user %s", one.metric, one.user.id)
 
 
 def _give_back_after_a_crash(error: BaseException | None) -> None:

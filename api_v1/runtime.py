@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, current_app, has_request_context, request
 
 import billing_db
 from api_v1.signals import usage_threshold_reached
@@ -26,6 +26,7 @@ from turf_saas.users import UsersTable, get_users_table
 if TYPE_CHECKING:
     from api_v1.routing import Operation
 
+_UNSENT = "billing.unsent"  # in the environ of a request that has to tell of crossings at its end
 BAD_START = 3  # gunicorn stops, rather than starting a worker again, when one exits so
 
 
@@ -110,24 +111,37 @@ class Runtime:
 
         later: it was noted on a connection that the host lent, and only the host knows when it commits.
         """
-        self._unsent = True
-        db = self.db()
-        if later or billing_db.in_transaction(db):
-            return
-        self._unsent = False
-        for crossing in thresholds.take_unsignalled(db, self.now()):
+        try:
+            db = self.db()
+            if later or billing_db.in_transaction(db):
+                self._tell_later()
+                return
+            taken = thresholds.SENT_AT_ONCE
+            while taken == thresholds.SENT_AT_ONCE:
+                taken = self._tell(thresholds.take_unsignalled(db, self.now()))
+        except billing_db.DatabaseError:  # what was counted is committed, and its answer no failure
+            self._tell_later()
+            self.app.logger.exception("thresholds that were reached could not be told yet")
+
+    def _tell(self, crossings: Sequence[thresholds.Crossing]) -> int:
+        for crossing in crossings:
             try:
                 usage_threshold_reached.send(self.app, crossing=crossing)
             except Exception:
                 self.app.logger.exception("a receiver of usage_threshold_reached failed")
+        return len(crossings)
+
+    def _tell_later(self) -> None:
+        """At the end of this request, whatever other threads tell meanwhile; or of any other one."""
+        self._unsent = True
+        if has_request_context():
+            current_request().environ[_UNSENT] = True
 
     def signal_what_is_left(self, _: BaseException | None = None) -> None:
         """At the end of a request: the host has committed by now what it lent its connection for, or undone it."""
-        if self._unsent:
-            try:
-                self.signal_crossings()
-            except billing_db.DatabaseError:
-                self.app.logger.exception("thresholds that were reached could not be told")
+        if current_request().environ.pop(_UNSENT, False) or self._unsent:
+            self._unsent = False
+            self.signal_crossings()
 
     def _refuse_another_database(self) -> None:
         """A test that names its own database after registration must not write into the one named before."""
