@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 from api_v1.auth import Caller
 from api_v1.runtime import Runtime, current_runtime
-from billing_db import Connection, atomic
+from billing_db import atomic
 from turf_saas import tenants, users
 from turf_saas.errors import Fault, Forbidden, NotFound
 from turf_saas.plans import METRICS
@@ -28,16 +28,6 @@ def metric_fault(caller: Caller, metric: str, loc: str = "/metric") -> Fault | N
     return None
 
 
-def get_reported(caller: Caller, named: UserId | None) -> User:
-    """The user whom a report is about: the caller himself when none is named."""
-    if named is None:
-        return User(caller.user_id, caller.tenant_id, "user")
-    user = find_reported(caller, [named]).get(named)
-    if user is None:
-        raise NotFound("user_not_found")
-    return user
-
-
 def get_visible(caller: Caller, named: UserId | None) -> UserId:
     """Whose usage or quotas are asked for: the caller's, or for an admin anybody's of the tenant."""
     runtime = current_runtime()
@@ -50,38 +40,33 @@ def get_visible(caller: Caller, named: UserId | None) -> UserId:
     return user.id
 
 
-def find_reported(caller: Caller, named: Iterable[UserId]) -> dict[UserId, User]:
-    """The users whom the caller may report for, by the ids as they were sent. The others are not there for him."""
+@contextmanager
+def reported(caller: Caller, named: Iterable[UserId]) -> Iterator[dict[UserId, User]]:
+    """The users whom the caller may report for, by the ids as they were sent. The others are not there for him.
+
+    Whoever has to be entered first stays only if the block succeeds.
+    """
     runtime = current_runtime()
     ids = {given: user_id for given in named if (user_id := runtime.users.parse_id(given)) is not None}
     if not caller.is_admin:
         own = User(caller.user_id, caller.tenant_id, "user")
-        return {given: own for given, user_id in ids.items() if user_id == caller.user_id}
+        yield {given: own for given, user_id in ids.items() if user_id == caller.user_id}
+        return
     db = runtime.db()
     tenant_of = users.find_tenants(db, runtime.users, list(dict.fromkeys(ids.values())))
     unknown = [user_id for user_id in dict.fromkeys(ids.values()) if user_id not in tenant_of]
-    if unknown and _enters_users(runtime, caller):
-        tenant_of |= _enter(runtime, db, unknown)
-    return {
-        given: User(user_id, caller.tenant_id, "user")
-        for given, user_id in ids.items()
-        if tenant_of.get(user_id) == caller.tenant_id
-    }
-
-
-@contextmanager
-def together(caller: Caller) -> Iterator[None]:
-    """A block in which users are found and reported for: those who are entered stay only if the report does."""
-    runtime = current_runtime()
-    with atomic(runtime.db()) if caller.is_admin and _enters_users(runtime, caller) else nullcontext():
-        yield
+    entering = bool(unknown) and _enters_users(runtime, caller)
+    with atomic(db) if entering else nullcontext():
+        if entering:
+            users.enter_users(db, runtime.now(), runtime.users, unknown)
+            tenant_of |= users.find_tenants(db, runtime.users, unknown)
+        yield {
+            given: User(user_id, caller.tenant_id, "user")
+            for given, user_id in ids.items()
+            if tenant_of.get(user_id) == caller.tenant_id
+        }
 
 
 def _enters_users(runtime: Runtime, caller: Caller) -> bool:
     """Where the host's users are elsewhere, its admin may name one before he has called: nothing is lost."""
     return runtime.users.ours and not runtime.settings.accounts and caller.tenant_id == tenants.FIRST
-
-
-def _enter(runtime: Runtime, db: Connection, unknown: list[UserId]) -> dict[UserId, int]:
-    users.enter_users(db, runtime.now(), runtime.users, unknown)
-    return users.find_tenants(db, runtime.users, unknown)

@@ -75,8 +75,11 @@ def reserve(caller: Caller, body: shapes.ReserveIn) -> Any:
     if fault := reporters.metric_fault(caller, body.metric):
         raise invalid([fault])
     runtime, lifetime = current_runtime(), timedelta(seconds=body.expires_in)
-    with reporters.together(caller):
-        user = reporters.get_reported(caller, body.user_id)
+    named = caller.user_id if body.user_id is None else body.user_id
+    with reporters.reported(caller, [named]) as found:
+        user = found.get(named)
+        if user is None:
+            raise NotFound("user_not_found")
         held = admission.reserve(
             runtime.db(), runtime.now(), runtime.settings, user, body.metric, body.quantity, lifetime=lifetime
         )

@@ -18,6 +18,7 @@ from turf_saas.errors import BillingError, Fault, Forbidden, NotFound
 from turf_saas.metering import Report
 from turf_saas.usage import API_CALLS, NewEvent
 from turf_saas.users import User
+from turf_saas.values import UserId
 
 Sent = shapes.UsageEventIn | shapes.UsageBatchIn | shapes.UsageCorrectionIn
 MAX_BODY = 2 * 1024 * 1024  # a thousand events of 2 KiB: keys of 255 letters in any script, and metadata
@@ -47,8 +48,9 @@ def report_usage(caller: Caller, body: Sent) -> Any:
     runtime = current_runtime()
     if isinstance(body, shapes.UsageCorrectionIn):
         return _corrected(caller, body), {}
-    with reporters.together(caller):
-        report = _reported(caller, body)
+    sent = [body] if isinstance(body, shapes.UsageEventIn) else body.events
+    with reporters.reported(caller, {event.user_id for event in sent if event.user_id is not None}) as found:
+        report = _reported(caller, sent, found, single=isinstance(body, shapes.UsageEventIn))
     if report.crossed:
         runtime.signal_crossings()
     results = [{"id": recorded.id, "duplicate": recorded.duplicate} for recorded in report.results]
@@ -63,12 +65,10 @@ def report_usage(caller: Caller, body: Sent) -> Any:
     return shown, alert_header(report.worst_level)
 
 
-def _reported(caller: Caller, body: shapes.UsageEventIn | shapes.UsageBatchIn) -> Report:
+def _reported(caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, single: bool) -> Report:
     runtime = current_runtime()
     db, now, settings = runtime.db(), runtime.now(), runtime.settings
-    single = isinstance(body, shapes.UsageEventIn)
-    sent = [body] if isinstance(body, shapes.UsageEventIn) else body.events
-    events, faults = _read_events(caller, sent, single=single)
+    events, faults = _read_events(caller, sent, found, single=single)
     if single:
         key, key_faults = _key(sent[0].idempotency_key)
         events[0] = events[0]._replace(key=key)
@@ -83,10 +83,9 @@ def _reported(caller: Caller, body: shapes.UsageEventIn | shapes.UsageBatchIn) -
 
 
 def _read_events(
-    caller: Caller, sent: list[shapes.UsageEventIn], *, single: bool
+    caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, single: bool
 ) -> tuple[list[NewEvent], list[Fault]]:
     """What was sent, as events of users; for a user who is not there stands the caller himself, and a fault."""
-    found = reporters.find_reported(caller, {event.user_id for event in sent if event.user_id is not None})
     own = User(caller.user_id, caller.tenant_id, caller.role)
     stand_in = NewEvent(own.id, own.tenant_id, API_CALLS, 1)
     events, faults = [], []

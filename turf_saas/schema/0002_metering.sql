@@ -15,7 +15,9 @@ CREATE TABLE usage_events (
     metadata TEXT,
     corrects ${text}
 )${without_rowid};
-CREATE INDEX usage_events_day ON usage_events (day, user_id);
+CREATE INDEX usage_events_day ON usage_events (day);
+-- An event with a key is found by its user in usage_keys. One index more over all would write a page per event.
+CREATE INDEX usage_events_unkeyed ON usage_events (user_id, day) WHERE idempotency_key IS NULL;
 CREATE INDEX usage_events_corrects ON usage_events (corrects) WHERE corrects IS NOT NULL;
 
 -- Events before before_day were written to a file and taken out; their days and keys stay.
