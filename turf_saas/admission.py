@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from billing_db import Connection, atomic, fetch_one
-from turf_saas import plans, reservations, thresholds, usage
+from turf_saas import plans, reservations, spending_caps, thresholds, usage
 from turf_saas.errors import TooMany
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, Window
-from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, worst_level
+from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, without_expired, worst_level
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
 from turf_saas.usage import API_CALLS, NewEvent
@@ -137,16 +137,21 @@ def judge(
     today = local_day(now, settings.timezone)
     month = Month(today.year, today.month)
     standing = find_standing(db, now, user.id, month)
+    if terms.refuses and standing.cap_cents is not None:
+        spending_caps.queue_up(db, user.id)
+        standing = find_standing(db, now, user.id, month)
     plan = standing.plan or settings.default_plan
     rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
     gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
     cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
-    if (over or cap_passed) and reservations.expire(db, now, user.id, None if cap_passed else metric):
+    if over and reservations.expire(db, now, user.id, metric):
         standing = find_standing(db, now, user.id, month)
         gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
-        over = rule.policy == "hard" and _is_over(gauge)
-        cap_passed = _cap_passed(settings, plan, standing.counters, standing.cap_cents)
+        over = _is_over(gauge)
+    if cap_passed:  # other metrics' holds are not ended here: who counts those has their counters
+        counters = without_expired(db, now, user.id, month, standing.counters)
+        cap_passed = _cap_passed(settings, plan, counters, standing.cap_cents)
     day_ends = end_of_day(today if rule.window == "day" else month.last_day, settings.timezone)
     resets = max(1, math.ceil((day_ends - now).total_seconds()))
     if over or cap_passed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing_db import Connection, RuleBroken, atomic, execute, execute_many, fetch_all, fetch_one
+from billing_db import Connection, RuleBroken, atomic, engine, execute, execute_many, fetch_all, fetch_one
 from turf_saas import usage
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import new_ids
@@ -79,7 +79,8 @@ def settle(
 ) -> Reservation:
     """The true quantity is counted today, whatever was held, also when the hold is over. Again: the same answer."""
     with atomic(db):
-        if not _close(db, now, reservation, "settled", ("held", "expired")):
+        counts_on = local_day(now, settings.timezone).isoformat() if quantity else None
+        if not _close(db, now, reservation, "settled", ("held", "expired"), counts_on):
             return _settled_before(get_reservation(db, tenant_id, reservation.id), quantity)
         event_id = None
         if quantity:
@@ -124,59 +125,66 @@ def get_reservation(db: Connection, tenant_id: int, reservation_id: str) -> Rese
     return Reservation(*(row[name] for name in Reservation.__dataclass_fields__))
 
 
-def expire(db: Connection, now: datetime, user_id: UserId, metric: str | None = None) -> bool:
-    """Take back the user's holds (of a metric) whose time is over; whether there was any. In the caller's transaction.
+def expire(db: Connection, now: datetime, user_id: UserId, metric: str) -> bool:
+    """Take back the user's holds of a metric whose time is over; whether there was any. In the caller's transaction.
 
-    Only those of the metric whose counter is held already, where that is enough: so two never wait for each other.
+    The metric's counter of this month is held already, and what another is about to end is left to him: so two never
+    wait for each other.
     """
+    skip = "FOR UPDATE SKIP LOCKED" if engine(db) == "postgresql" else ""
     rows = fetch_all(
         db,
         f"""UPDATE usage_reservations SET state = 'expired', closed_at = :now
-            WHERE user_id = :user_id AND state = 'held' AND expires_at <= :now
-              {"" if metric is None else "AND metric = :metric"}
-        RETURNING metric, day, quantity""",  # noqa: S608  a constant
+            WHERE id IN (SELECT id FROM usage_reservations
+                          WHERE user_id = :user_id AND metric = :metric AND state = 'held' AND expires_at <= :now
+                          {skip})
+        RETURNING day, quantity""",  # noqa: S608  a constant
         user_id=user_id,
         now=instant_text(now),
-        **({} if metric is None else {"metric": metric}),
+        metric=metric,
     )
-    sums: dict[tuple[str, str], int] = {}
+    sums: dict[str, int] = {}
     for row in rows:
-        place = (row["day"][:7], row["metric"])
-        sums[place] = sums.get(place, 0) + row["quantity"]
+        sums[row["day"][:7]] = sums.get(row["day"][:7], 0) + row["quantity"]
     execute_many(
         db,
         """UPDATE usage_counters SET reserved = reserved - :quantity
             WHERE user_id = :user_id AND month = :month AND metric = :metric""",
         [
             {"user_id": user_id, "month": month, "metric": metric, "quantity": quantity}
-            for (month, metric), quantity in sorted(sums.items())
+            for month, quantity in sorted(sums.items(), reverse=True)
         ],
     )
     return bool(rows)
 
 
-def _close(db: Connection, now: datetime, reservation: Reservation, state: str, from_states: tuple[str, ...]) -> bool:
-    """Whether it was this call that ended the hold. The counter first, as whoever judges it does."""
+def _close(
+    db: Connection,
+    now: datetime,
+    reservation: Reservation,
+    state: str,
+    from_states: tuple[str, ...],
+    counts_on: str | None = None,
+) -> bool:
+    """Whether it was this call that ended the hold. counts_on: the day on which its true quantity will be counted.
+
+    The hold first, which nobody who has a counter waits for; then the counters, in everybody's order.
+    """
     for old in from_states:
-        row = fetch_one(
+        closed = fetch_all(
             db,
-            """SELECT user_id, metric, day, quantity, tenant_id FROM usage_reservations
-                WHERE id = :id AND state = :old""",
-            id=reservation.id,
-            old=old,
-        )
-        if row is None:
-            continue
-        usage.touch_counters(db, [dict(row)])
-        closed = execute(
-            db,
-            "UPDATE usage_reservations SET state = :state, closed_at = :now WHERE id = :id AND state = :old",
+            """UPDATE usage_reservations SET state = :state, closed_at = :now WHERE id = :id AND state = :old
+            RETURNING user_id, metric, day, quantity, tenant_id""",
             state=state,
             now=instant_text(now),
             id=reservation.id,
             old=old,
         )
-        if closed and old == "held":
+        if not closed:
+            continue
+        row = dict(closed[0])
+        usage.touch_counters(db, [row, {**row, "day": counts_on or row["day"]}])
+        if old == "held":
             execute(
                 db,
                 """UPDATE usage_counters SET reserved = reserved - :quantity
@@ -186,6 +194,5 @@ def _close(db: Connection, now: datetime, reservation: Reservation, state: str, 
                 month=row["day"][:7],
                 metric=row["metric"],
             )
-        if closed:
-            return True
+        return True
     return False

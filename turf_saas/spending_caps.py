@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing_db import Connection, atomic, execute
+from billing_db import Connection, atomic, engine, execute, fetch_one
 from turf_saas import plans
 from turf_saas.settings import Settings
 from turf_saas.users import User
-from turf_saas.values import instant_text
+from turf_saas.values import UserId, instant_text
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,15 @@ def set_cap(db: Connection, now: datetime, user: User, amount_cents: int | None)
             amount_cents=amount_cents,
             now=instant_text(now),
         )
+
+
+def queue_up(db: Connection, user_id: UserId) -> None:
+    """On PostgreSQL, decisions about a user who has a cap come one after the other until the transaction ends.
+
+    Two metrics are two counters: of two uses at once neither would see what the other costs.
+    """
+    if engine(db) == "postgresql":
+        fetch_one(db, "SELECT amount_cents FROM spending_caps WHERE user_id = :user_id FOR UPDATE", user_id=user_id)
 
 
 def spending_of(

@@ -249,17 +249,21 @@ def _insert(db: Connection, rows: Sequence[Values], days: Sequence[Values]) -> N
 
 
 def touch_counters(db: Connection, days: Sequence[Values]) -> None:
-    """On PostgreSQL: hold the counters' rows before the days', in key order, or two batches could lock each other."""
+    """On PostgreSQL: hold the counters' rows before the days', in one order, or two batches could lock each other.
+
+    The newest month first: whoever judges holds this month's when he takes back what was held in an older one.
+    """
     if engine(db) != "postgresql":
         return
     months = {(day["user_id"], str(day["day"])[:7], day["metric"]): day["tenant_id"] for day in days}
+    ordered = sorted(sorted(months.items()), key=lambda counter: counter[0][1], reverse=True)
     execute_many(
         db,
         """INSERT INTO usage_counters (user_id, month, metric, tenant_id) VALUES (:user_id, :month, :metric, :tenant_id)
            ON CONFLICT (user_id, month, metric) DO UPDATE SET used = usage_counters.used""",
         [
             {"user_id": user_id, "month": month, "metric": metric, "tenant_id": tenant_id}
-            for (user_id, month, metric), tenant_id in sorted(months.items())
+            for (user_id, month, metric), tenant_id in ordered
         ],
     )
 
