@@ -143,7 +143,9 @@ class Face(ABC):
         return days[::-1]
 
     def _lent(self, given: Any) -> Connection:
-        return self._runtime().db() if given is None else borrowed(given)
+        runtime = self._runtime()
+        runtime.ready()  # with a connection of our own: nothing is migrated in the host's transaction
+        return runtime.db() if given is None else borrowed(given)
 
     def _with_user(self, given: Any, user_id: UserId, do: Callable[[Connection, User], Answer]) -> Answer:
         runtime = self._runtime()

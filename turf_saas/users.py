@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
+from uuid import UUID
 
 from billing_db import Connection, RuleBroken, atomic, execute, fetch_all, fetch_one, quoted
 from turf_saas.many import parts
@@ -41,7 +42,7 @@ class UsersTable:
             if isinstance(given, str) and re.fullmatch(r"0|[1-9][0-9]{0,18}", given):
                 return int(given) if int(given) < 2**63 else None
             return None
-        text = str(given) if isinstance(given, (str, int)) and not isinstance(given, bool) else ""
+        text = str(given) if isinstance(given, (str, int, UUID)) and not isinstance(given, bool) else ""
         return text if 0 < len(text) <= MAX_USER_ID and can_be_stored(text) else None
 
 

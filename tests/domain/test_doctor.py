@@ -89,7 +89,7 @@ def test_a_users_table_that_is_gone_is_named(db: Connection, settings: Settings)
     if engine(db) == "sqlite":
         db.execute("PRAGMA foreign_keys = OFF")
         change(db, "DROP TABLE users")
-        names = "trigger billing_user_removed, table users"
+        names = "trigger billing_user_removed, trigger usage_user_removed, table users"
     else:
         change(db, "DROP TABLE users CASCADE")
         names = "table users"
