@@ -51,6 +51,8 @@ def metered(metric: str = API_CALLS, quantity: int = 1) -> Callable[[View], View
     Below @requires_quota of the same metric it counts nothing more.
     """
     _check_use(metric, quantity)
+    if callable(quantity):
+        raise TypeError("@metered takes a number for quantity=; record_usage in the view counts what only it knows")
 
     def decorate(view: View) -> View:
         called = _callable_now(view)
@@ -163,6 +165,8 @@ def _counted(runtime: Runtime, asked: Request, noted: _Noted, response: Response
     admitted, noted.admitted = noted.admitted, []
     missing = noted.to_count.keys() - {one.metric for one in admitted}
     user = auth.find_user(runtime, asked) if missing else None
+    if missing and user is None:
+        _say_that_nobody_is_known(runtime)
     if user is not None:
         db, now, settings, endpoint = runtime.db(), runtime.now(), runtime.settings, _endpoint(asked)
         for metric in sorted(missing):
@@ -170,11 +174,16 @@ def _counted(runtime: Runtime, asked: Request, noted: _Noted, response: Response
             admitted.append(
                 admission.spend(db, now, settings, user, metric, quantity, endpoint=endpoint, terms=HAS_HAPPENED)
             )
-    for one in admitted:
+    for one in sorted(admitted, key=_how_full):  # the headers are those of the quota that is nearest to its end
         response.headers.update(quota_headers(one))
     if any(one.crossed for one in admitted):
         runtime.signal_crossings()
     return response
+
+
+def _how_full(admitted: Admission) -> float:
+    gauge = admitted.gauge
+    return 0 if gauge.limit is None else (gauge.used + gauge.reserved) / max(gauge.limit, 1)
 
 
 def _give_back(runtime: Runtime, noted: _Noted) -> None:
@@ -191,6 +200,16 @@ def _give_back_after_a_crash(error: BaseException | None) -> None:
     noted: _Noted | None = getattr(current_request(), "billing_noted", None)
     if error is not None and noted is not None and noted.admitted:
         _give_back(current_runtime(), noted)
+
+
+def _say_that_nobody_is_known(runtime: Runtime) -> None:
+    """Once: a host whose login billing does not know would lose all its counts without a word."""
+    if not runtime.told_that_nobody_is_known:
+        runtime.told_that_nobody_is_known = True
+        runtime.app.logger.warning(
+            "billing: a metered route was called by nobody whom billing knows, so nothing was counted. If your users "
+            "log in with a session of your own, say who is calling: user_loader= (docs/existing-app.md). Told once."
+        )
 
 
 def _under_meter(runtime: Runtime, asked: Request) -> bool:

@@ -53,6 +53,7 @@ class Runtime:
         self.hooks = hooks
         self.settings = _settings_or_exit(app)
         self.tokens = TokenMemory()
+        self.told_that_nobody_is_known = False
         self.metered_prefixes = hooks.prefixes
         self._unsent = False  # crossings were noted in a transaction that was not over yet
         self.prefix = ""  # where the blueprint was mounted, and what it answers there: for the documentation
@@ -165,7 +166,10 @@ def _end_transactions(_: BaseException | None) -> None:
 
 
 def current_runtime() -> Runtime:
-    return cast(Runtime, current_app.extensions["billing"])
+    try:
+        return cast(Runtime, current_app.extensions["billing"])
+    except KeyError:
+        raise RuntimeError("billing is not registered on this app: Billing(app), or register_blueprint") from None
 
 
 def current_request() -> Request:

@@ -1,16 +1,29 @@
 """What a host can hear of: blinker signals, sent after the commit, with the app as sender.
 
-from api_v1.signals import usage_threshold_reached
-
-@usage_threshold_reached.connect
-def send_mail(app, crossing): ...
+A receiver is kept: a function inside create_app() would be forgotten with blinker's own default.
 """
 
 from __future__ import annotations
 
-from blinker import Namespace
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-_signals = Namespace()
+from blinker import ANY, NamedSignal, Namespace
+
+Receiver = TypeVar("Receiver", bound=Callable[..., Any])
+
+
+class _Signal(NamedSignal):
+    def connect(self, receiver: Receiver, sender: Any = ANY, weak: bool = False) -> Receiver:
+        return super().connect(receiver, sender, weak)
+
+
+class _Signals(Namespace):
+    def signal(self, name: str, doc: str | None = None) -> NamedSignal:
+        return self.setdefault(name, _Signal(name, doc))
+
+
+_signals = _Signals()
 
 # crossing: a turf_saas.thresholds.Crossing. Once per user, metric, month and percentage.
 usage_threshold_reached = _signals.signal("usage-threshold-reached")

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from typing import Any
 
-from billing_db import Connection, DatabaseRefused, fetch_one, in_transaction
+from billing_db import Connection, DatabaseBusy, DatabaseRefused, fetch_one, in_transaction
 
 _NEEDED = (
     "db= takes a connection of sqlite3 or psycopg 3, or SQLAlchemy's session or connection on one of them, not {}."
@@ -27,6 +27,8 @@ def borrowed(given: Any) -> Connection:
         elif isinstance(db, sqlite3.Connection):  # on PostgreSQL a failing look would end the host's transaction
             db.execute("SELECT 1 FROM billing_installation")
     except Exception as error:
+        if "database is locked" in str(error):
+            raise DatabaseBusy("The database is busy.") from None
         if "no such table" in str(error) or getattr(error, "sqlstate", None) == "42P01":
             raise DatabaseRefused(_ELSEWHERE) from None
         raise
@@ -41,8 +43,8 @@ def _driver_connection(given: Any) -> Connection:
         if getattr(found, "driver_connection", None) is not None:
             found = found.driver_connection
         else:
-            inner = getattr(found, "connection", None)
-            found = inner() if callable(inner) else inner
+            inner = getattr(found, "connection", None)  # of a session a function, of a cursor the connection itself
+            found = inner() if callable(inner) and not isinstance(inner, sqlite3.Connection) else inner
     if isinstance(found, sqlite3.Connection) or _is_psycopg(found):
         return found
     raise DatabaseRefused(_NEEDED.format(type(given).__name__))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, sqlite_path
+from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, snapshot, sqlite_path
 from turf_saas import demo, schema
 from turf_saas.plans import CATALOGUE, METRICS
 from turf_saas.schema.host import is_named
@@ -24,7 +23,9 @@ from turf_saas.settings import (
 )
 from turf_saas.status import shown_database
 from turf_saas.subscriptions import LIVE
+from turf_saas.usage_check import find_counters
 from turf_saas.users import get_users_table
+from turf_saas.values import plain
 
 OUR_PREFIXES = ("BILLING_", "TURF_SAAS_")
 KNOWN = {*SETTINGS, *(f"BILLING_SELLER_{name}" for name in SELLER_FIELDS), "BILLING_USER_LOADER"}
@@ -133,7 +134,7 @@ def _looked(check: str, look: Callable[[], Finding | None]) -> list[Finding]:
 def _unreadable(check: str, error: Exception) -> Finding:
     """What a driver says of a changed table or a damaged row, whatever its kind: a finding like any other."""
     said = str(error) if isinstance(error, DatabaseError) else f"This cannot be looked at: {error}"
-    return Finding(check, "error", _plain(said.partition("\n")[0], most=300))
+    return Finding(check, "error", plain(said.partition("\n")[0], most=300))
 
 
 def _schema(settings: Settings, pending: list[str], missing: list[tuple[str, str]]) -> Finding:
@@ -192,23 +193,12 @@ def _file_mode(settings: Settings) -> Finding:
 
 
 def _counters(db: Connection) -> Finding:
-    """The month's counters against the days that they sum up, in one statement, so that writers do not disturb."""
-    wrong = fetch_all(
-        db,
-        """SELECT user_id, metric, month, SUM(counted) AS counted, SUM(summed) AS summed
-             FROM (SELECT user_id, metric, month, used AS counted, 0 AS summed FROM usage_counters
-                   UNION ALL
-                   SELECT user_id, metric, substr(day, 1, 7), 0, quantity FROM daily_usage) AS both_sides
-            GROUP BY user_id, metric, month HAVING SUM(counted) <> SUM(summed)
-            ORDER BY month DESC, user_id, metric""",
-    )
+    """The month's counters against the days that they sum up, and against what is held."""
+    with snapshot(db):
+        wrong = [found.sentence for found in find_counters(db)]
     if not wrong:
         return Finding("counters", "ok", "The month's counters agree with the days.")
-    examples = "; ".join(
-        f"user {row['user_id']} {row['metric']} {row['month']}: {row['counted']} counted, {row['summed']} in the days"
-        for row in wrong[:SHOWN]
-    )
-    return Finding("counters", "error", f"{len(wrong)} counters disagree with the days: {examples}.")
+    return Finding("counters", "error", f"{len(wrong)} counters disagree with the days: {'; '.join(wrong[:SHOWN])}.")
 
 
 def _plans(db: Connection) -> Finding:
@@ -266,9 +256,4 @@ def _demo(db: Connection, settings: Settings) -> Finding | None:
 
 def _listed(rows: list[Any], name: str) -> str:
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return ", ".join(f"{_plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more
-
-
-def _plain(text: object, most: int = 60) -> str:
-    """For a terminal: another program's word may hold anything."""
-    return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:most]
+    return ", ".join(f"{plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from turf_saas.messages import MESSAGES
+
+TOLD = 5  # faults in one sentence
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,10 @@ class Fault:
     loc: str
     code: str
     params: dict[str, Any]
+
+
+def _sentence(code: str, params: Mapping[str, Any]) -> str:
+    return MESSAGES[code]["en"].format(**params) if code in MESSAGES else ""
 
 
 class BillingError(Exception):
@@ -27,9 +34,10 @@ class BillingError(Exception):
         self.faults = faults or []
 
     def __str__(self) -> str:
-        """For whoever calls from Python: the code and its English sentence."""
-        sentence = MESSAGES[self.code]["en"].format(**self.params) if self.code in MESSAGES else ""
-        return f"{self.code}: {sentence}" if sentence else self.code
+        """For whoever calls from Python: the code, its English sentence and that of each fault."""
+        told = [_sentence(self.code, self.params)]
+        told += [f"{fault.loc}: {_sentence(fault.code, fault.params)}" for fault in self.faults[:TOLD]]
+        return f"{self.code}: {' '.join(told)}" if any(told) else self.code
 
 
 class Malformed(BillingError):

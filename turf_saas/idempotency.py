@@ -57,11 +57,11 @@ def _claim(db: Connection, now: datetime, asked: Asked) -> bool:
     before = instant_text(now - KEPT)
     claimed = execute(
         db,
-        """INSERT INTO idempotency_keys (user_id, idempotency_key, tenant_id, request, content, created_at)
+        """INSERT INTO billing_idempotency_keys (user_id, idempotency_key, tenant_id, request, content, created_at)
            VALUES (:user_id, :key, :tenant_id, :request, :content, :now)
            ON CONFLICT (user_id, idempotency_key) DO UPDATE
               SET request = excluded.request, content = excluded.content, created_at = excluded.created_at
-            WHERE idempotency_keys.created_at <= :before""",
+            WHERE billing_idempotency_keys.created_at <= :before""",
         user_id=asked.user.id,
         key=asked.key,
         tenant_id=asked.user.tenant_id,
@@ -80,8 +80,8 @@ def _forget_old(db: Connection, before: str) -> None:
     skip = "FOR UPDATE SKIP LOCKED" if engine(db) == "postgresql" else ""
     execute(
         db,
-        f"""DELETE FROM idempotency_keys WHERE (user_id, idempotency_key) IN
-                (SELECT user_id, idempotency_key FROM idempotency_keys
+        f"""DELETE FROM billing_idempotency_keys WHERE (user_id, idempotency_key) IN
+                (SELECT user_id, idempotency_key FROM billing_idempotency_keys
                   WHERE created_at <= :before ORDER BY created_at LIMIT :most {skip})""",  # noqa: S608  a constant
         before=before,
         most=FORGOTTEN_AT_ONCE,
@@ -91,7 +91,7 @@ def _forget_old(db: Connection, before: str) -> None:
 def _get_first_answer(db: Connection, asked: Asked) -> Answer:
     row = fetch_one(
         db,
-        """SELECT request, content, status, headers, answer FROM idempotency_keys
+        """SELECT request, content, status, headers, answer FROM billing_idempotency_keys
             WHERE user_id = :user_id AND idempotency_key = :key""",
         user_id=asked.user.id,
         key=asked.key,
@@ -105,7 +105,7 @@ def _get_first_answer(db: Connection, asked: Asked) -> Answer:
 def _keep(db: Connection, asked: Asked, answer: Answer) -> None:
     execute(
         db,
-        """UPDATE idempotency_keys SET status = :status, headers = :headers, answer = :answer
+        """UPDATE billing_idempotency_keys SET status = :status, headers = :headers, answer = :answer
             WHERE user_id = :user_id AND idempotency_key = :key""",
         status=answer.status,
         headers=json.dumps(answer.headers),

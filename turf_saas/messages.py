@@ -182,8 +182,8 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "No reservation has this id.",
     },
     "reservation_settled": {
-        "fr": "Cette réservation a déjà été réglée, avec une autre quantité.",
-        "en": "This reservation was settled already, with another quantity.",
+        "fr": "Cette réservation a déjà été réglée.",
+        "en": "This reservation was settled already.",
     },
     "reservation_released": {
         "fr": "Cette réservation a été libérée.",

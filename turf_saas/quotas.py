@@ -175,7 +175,7 @@ def find_standing(db: Connection, now: datetime, user_id: UserId, month: Month) 
         f"""SELECT s.plan, c.metric, c.used, c.reserved, k.amount_cents
               FROM (SELECT 1 AS one) AS always
               LEFT JOIN saas_subscriptions AS s ON s.user_id = :user_id AND {subscriptions.GIVES_ITS_PLAN}
-              LEFT JOIN spending_caps AS k ON k.user_id = :user_id
+              LEFT JOIN billing_spending_caps AS k ON k.user_id = :user_id
               LEFT JOIN usage_counters AS c ON c.user_id = :user_id AND c.month = :month""",  # noqa: S608  a constant
         user_id=user_id,
         now=instant_text(now),

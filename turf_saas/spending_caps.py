@@ -26,11 +26,11 @@ def set_cap(db: Connection, now: datetime, user: User, amount_cents: int | None)
     """The user's cap from now on; None takes it away."""
     with atomic(db):
         if amount_cents is None:
-            execute(db, "DELETE FROM spending_caps WHERE user_id = :user_id", user_id=user.id)
+            execute(db, "DELETE FROM billing_spending_caps WHERE user_id = :user_id", user_id=user.id)
             return
         execute(
             db,
-            """INSERT INTO spending_caps (user_id, tenant_id, amount_cents, updated_at)
+            """INSERT INTO billing_spending_caps (user_id, tenant_id, amount_cents, updated_at)
                VALUES (:user_id, :tenant_id, :amount_cents, :now)
                ON CONFLICT (user_id) DO UPDATE
                   SET amount_cents = excluded.amount_cents, updated_at = excluded.updated_at""",
@@ -47,7 +47,9 @@ def queue_up(db: Connection, user_id: UserId) -> None:
     Two metrics are two counters: of two uses at once neither would see what the other costs.
     """
     if engine(db) == "postgresql":
-        fetch_one(db, "SELECT amount_cents FROM spending_caps WHERE user_id = :user_id FOR UPDATE", user_id=user_id)
+        fetch_one(
+            db, "SELECT amount_cents FROM billing_spending_caps WHERE user_id = :user_id FOR UPDATE", user_id=user_id
+        )
 
 
 def spending_of(

@@ -66,7 +66,7 @@ def test_a_cap_is_kept_replaced_and_taken_away(db: Connection, people: Cast, cen
     for amount in (77, cents):
         spending_caps.set_cap(db, NOW, user(people.charlie), amount)
         assert spending(db, people.charlie).cap_cents == amount
-    [row] = fetch_all(db, "SELECT user_id, tenant_id FROM spending_caps")
+    [row] = fetch_all(db, "SELECT user_id, tenant_id FROM billing_spending_caps")
     assert (row["user_id"], row["tenant_id"]) == (people.charlie.id, people.charlie.tenant_id)
     assert spending(db, people.alice).cap_cents is None
     for _ in range(2):

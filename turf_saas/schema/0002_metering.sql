@@ -13,7 +13,8 @@ CREATE TABLE usage_events (
     recorded_at ${text} NOT NULL,
     idempotency_key TEXT,
     metadata TEXT,
-    corrects ${text}
+    corrects ${text},
+    CHECK (quantity > 0 OR corrects IS NOT NULL)
 )${without_rowid};
 CREATE INDEX usage_events_day ON usage_events (day);
 -- An event with a key is found by its user in usage_keys. One index more over all would write a page per event.
@@ -76,7 +77,7 @@ CREATE TABLE usage_thresholds (
 CREATE INDEX usage_thresholds_unsent ON usage_thresholds (crossed_at) WHERE signalled_at IS NULL;
 
 -- What a user lets a month's overage cost at most. No row: no cap.
-CREATE TABLE spending_caps (
+CREATE TABLE billing_spending_caps (
     user_id ${user_key} PRIMARY KEY REFERENCES ${users} (${users_id}) ON DELETE CASCADE,
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
     amount_cents ${int} NOT NULL CHECK (amount_cents BETWEEN 0 AND 9007199254740992),
@@ -84,7 +85,7 @@ CREATE TABLE spending_caps (
 );
 
 -- The first answer to a request with an Idempotency-Key, for who repeats it within a day. content: SHA-256 of the body.
-CREATE TABLE idempotency_keys (
+CREATE TABLE billing_idempotency_keys (
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}) ON DELETE CASCADE,
     idempotency_key ${text} NOT NULL,
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -96,4 +97,4 @@ CREATE TABLE idempotency_keys (
     created_at ${text} NOT NULL,
     PRIMARY KEY (user_id, idempotency_key)
 );
-CREATE INDEX idempotency_keys_old ON idempotency_keys (created_at);
+CREATE INDEX billing_idempotency_keys_old ON billing_idempotency_keys (created_at);
