@@ -39,6 +39,10 @@ class Caller:
     def is_admin(self) -> bool:
         return self.role == "admin"
 
+    @property
+    def user(self) -> User:
+        return User(self.user_id, self.tenant_id, self.role)
+
 
 def require(who: str, scope: str | None = None) -> Caller:
     """The caller, or a refusal: 401 for nobody, 403 for somebody who may not.
@@ -69,7 +73,7 @@ def find_user(runtime: Runtime, asked: Request) -> User | None:
             caller = asked.billing_caller = _identify(runtime, asked)  # type: ignore[attr-defined]
         except (Unauthenticated, Forbidden):
             return None
-    return User(caller.user_id, caller.tenant_id, caller.role)
+    return caller.user
 
 
 def _identify(runtime: Runtime, asked: Request) -> Caller:

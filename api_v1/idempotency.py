@@ -13,7 +13,6 @@ from api_v1.runtime import current_request, current_runtime
 from turf_saas import idempotency
 from turf_saas.errors import Fault, InvalidInput
 from turf_saas.idempotency import MAX_KEY, Answer, Asked
-from turf_saas.users import User
 
 HEADER = "Idempotency-Key"
 REPEATED = "Idempotent-Replayed"
@@ -22,16 +21,28 @@ _OF_THE_BODY = {"Content-Type", "Content-Length"}
 
 def answer_once(given: dict[str, Any], view: Callable[[], Response]) -> Response:
     """The view's answer; with a key, the answer of the first time. given: what the view is called with."""
-    key = current_request().headers.get(HEADER)
+    key = find_key()
     if key is None:
         return view()
-    if not 0 < len(key) <= MAX_KEY:
-        faults = [Fault(f"/{HEADER}", "idempotency_key_invalid", {"most": MAX_KEY})]
-        raise InvalidInput("idempotency_key_invalid", faults=faults, most=MAX_KEY)
     runtime = current_runtime()
     found = idempotency.do_once(runtime.db(), runtime.now(), _asked(given, key), lambda: _stored(view()))
     headers = {**found.headers, REPEATED: "true"} if found.repeated else found.headers
     return Response(found.body, found.status, headers, content_type="application/json")
+
+
+def find_key() -> str | None:
+    """The key that the request came with, or InvalidInput."""
+    given = current_request().headers.get(HEADER)
+    if given is None:
+        return None
+    try:  # a server hands over the bytes as latin-1; the same key in a body is UTF-8
+        key = given.encode("latin-1").decode()
+    except UnicodeError:
+        key = ""
+    if not 0 < len(key) <= MAX_KEY:
+        faults = [Fault(f"/{HEADER}", "idempotency_key_invalid", {"most": MAX_KEY})]
+        raise InvalidInput("idempotency_key_invalid", faults=faults, most=MAX_KEY)
+    return key
 
 
 def _asked(given: dict[str, Any], key: str) -> Asked:
@@ -40,7 +51,7 @@ def _asked(given: dict[str, Any], key: str) -> Asked:
     body, request = given.get("body"), current_request()
     content = b"" if body is None else body.model_dump_json(exclude_unset=True).encode()
     return Asked(
-        User(caller.user_id, caller.tenant_id, caller.role),
+        caller.user,
         key,
         f"{request.method} {request.path}",
         hashlib.sha256(content).hexdigest(),

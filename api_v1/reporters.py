@@ -49,8 +49,7 @@ def reported(caller: Caller, named: Iterable[UserId]) -> Iterator[dict[UserId, U
     runtime = current_runtime()
     ids = {given: user_id for given in named if (user_id := runtime.users.parse_id(given)) is not None}
     if not caller.is_admin:
-        own = User(caller.user_id, caller.tenant_id, "user")
-        yield {given: own for given, user_id in ids.items() if user_id == caller.user_id}
+        yield {given: caller.user for given, user_id in ids.items() if user_id == caller.user_id}
         return
     db = runtime.db()
     tenant_of = users.find_tenants(db, runtime.users, list(dict.fromkeys(ids.values())))

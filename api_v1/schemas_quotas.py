@@ -10,6 +10,7 @@ from api_v1.schemas import Count, Input, MonthText, Output, UserIdIn
 from api_v1.schemas_usage import MAX_QUANTITY, Metric, Quantity
 from turf_saas.plans import Policy, Window
 from turf_saas.quotas import Level
+from turf_saas.reservations import LIFETIME
 from turf_saas.values import UserId
 
 DAY_SECONDS = 24 * 3600
@@ -55,7 +56,9 @@ class ReserveIn(Input):
     metric: Metric
     quantity: Quantity
     user_id: UserIdIn | None = Field(default=None, description="For whom; another than oneself: admin")
-    expires_in: Annotated[int, Field(ge=1, le=DAY_SECONDS)] = Field(default=900, description="Seconds")
+    expires_in: Annotated[int, Field(ge=1, le=DAY_SECONDS)] = Field(
+        default=int(LIFETIME.total_seconds()), description="Seconds"
+    )
 
 
 class SettleIn(Input):

@@ -21,10 +21,10 @@ from pydantic_core import PydanticCustomError
 
 from api_v1.lists import Page
 from api_v1.schemas import MAX_INT, Count, Input, Output, UserIdIn
+from turf_saas.idempotency import MAX_KEY
 
 MAX_EVENTS = 1000
 MAX_QUANTITY = 2**53
-MAX_KEY = 255
 MAX_METADATA = 20  # names
 MAX_METADATA_NAME = 64
 MAX_METADATA_TEXT = 500

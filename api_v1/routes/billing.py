@@ -9,13 +9,13 @@ from api_v1 import schemas
 from api_v1.auth import Caller
 from api_v1.blueprint import billing_bp
 from api_v1.errors import locale
-from api_v1.quota_headers import ALERT, ALERT_HEADERS
+from api_v1.quota_headers import ALERT_MEANING, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from turf_saas import quotas
 from turf_saas.messages import MESSAGES, say
 from turf_saas.plans import CATALOGUE, limits_of
-from turf_saas.quotas import Consumption, Gauge, Level
+from turf_saas.quotas import Consumption, Gauge
 from turf_saas.settings import read_settings
 from turf_saas.values import Month
 
@@ -31,7 +31,7 @@ PLAN_NAMES = {plan.code: plan.name for plan in CATALOGUE.values()}
     scope="billing.read",
     query=schemas.ConsumptionQuery,
     returns=schemas.Consumption,
-    headers={"X-Billing-Alert": "`soft_limit_warning` or `hard_limit_reached`, of the worst metric; absent below 80 %"},
+    headers=ALERT_MEANING,
 )
 def consumption(caller: Caller, query: schemas.ConsumptionQuery) -> Any:
     """Without `month`: the current one. A past month is judged by the plan in force at its end.
@@ -42,10 +42,6 @@ def consumption(caller: Caller, query: schemas.ConsumptionQuery) -> Any:
     month = Month.parse(query.month) if query.month else None
     found = quotas.get_consumption(runtime.db(), runtime.now(), runtime.settings, caller.user_id, month)
     return _shown(found), alert_header(found.worst_level)
-
-
-def alert_header(level: Level | None) -> dict[str, str]:
-    return {ALERT: ALERT_HEADERS[level]} if level else {}
 
 
 def _shown(found: Consumption) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from api_v1 import reporters, schemas_quotas as shapes
 from api_v1.auth import Caller
-from api_v1.quota_headers import ALERT
-from api_v1.routes.billing import alert_header
+from api_v1.quota_headers import ALERT_MEANING, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.schemas import NoBody
@@ -17,9 +16,6 @@ from turf_saas import admission, metering, quotas, reservations, spending_caps
 from turf_saas.errors import NotFound
 from turf_saas.quotas import Quota, Quotas
 from turf_saas.reservations import Reservation
-from turf_saas.users import User
-
-ALERT_MEANING = {ALERT: "`soft_limit_warning` or `hard_limit_reached`, of the worst metric; absent below 80 %"}
 
 
 @route(
@@ -48,10 +44,10 @@ def list_quotas(caller: Caller, query: shapes.QuotasQuery) -> Any:
 )
 def set_spending_cap(caller: Caller, body: shapes.CapIn) -> Any:
     """The caller's own. Past it every decision about a quota is 429 `spending_cap_reached`; what is reported counts."""
-    runtime, user = current_runtime(), User(caller.user_id, caller.tenant_id, caller.role)
+    runtime = current_runtime()
     db, now = runtime.db(), runtime.now()
-    spending_caps.set_cap(db, now, user, body.amount_cents)
-    return _cap(quotas.get_quotas(db, now, runtime.settings, user.id))
+    spending_caps.set_cap(db, now, caller.user, body.amount_cents)
+    return _cap(quotas.get_quotas(db, now, runtime.settings, caller.user_id))
 
 
 @route(

@@ -7,14 +7,14 @@ from typing import Any
 from api_v1 import reporters, schemas_usage as shapes
 from api_v1.auth import Caller
 from api_v1.cursors import read_cursor
-from api_v1.idempotency import HEADER
+from api_v1.idempotency import HEADER, find_key
 from api_v1.lists import page
-from api_v1.routes.billing import alert_header
+from api_v1.quota_headers import ALERT, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_request, current_runtime
 from api_v1.wire import Choice, invalid
 from turf_saas import metering, usage
-from turf_saas.errors import BillingError, Fault, Forbidden, NotFound
+from turf_saas.errors import BillingError, Fault, Forbidden, InvalidInput, NotFound
 from turf_saas.metering import Report
 from turf_saas.usage import API_CALLS, NewEvent
 from turf_saas.users import User
@@ -33,7 +33,7 @@ MAX_BODY = 2 * 1024 * 1024  # a thousand events of 2 KiB: keys of 255 letters in
     returns=shapes.UsageRecorded | shapes.UsageBatchRecorded,
     status=202,
     refuses=(409,),
-    headers={"X-Billing-Alert": "`soft_limit_warning` or `hard_limit_reached`, of the worst metric of those named"},
+    headers={ALERT: "`soft_limit_warning` or `hard_limit_reached`, of the worst metric of those named"},
     takes={HEADER: "The same as `idempotency_key`. Not with a batch, whose events have their own"},
     max_body=MAX_BODY,
 )
@@ -86,7 +86,7 @@ def _read_events(
     caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, single: bool
 ) -> tuple[list[NewEvent], list[Fault]]:
     """What was sent, as events of users; for a user who is not there stands the caller himself, and a fault."""
-    own = User(caller.user_id, caller.tenant_id, caller.role)
+    own = caller.user
     stand_in = NewEvent(own.id, own.tenant_id, API_CALLS, 1)
     events, faults = [], []
     for index, event in enumerate(sent):
@@ -109,18 +109,13 @@ def _read_events(
 
 def _key(in_body: str | None) -> tuple[str | None, list[Fault]]:
     """The key of a single event, from the body or the header."""
-    given = current_request().headers.get(HEADER)
-    if given is None:
-        return in_body, []
-    try:  # a server hands over the bytes as latin-1; the same key in a body is UTF-8
-        key = given.encode("latin-1").decode()
-    except UnicodeError:
-        key = ""
-    if not 0 < len(key) <= shapes.MAX_KEY:
-        return in_body, [Fault(f"/{HEADER}", "idempotency_key_invalid", {"most": shapes.MAX_KEY})]
-    if in_body not in (None, key):
+    try:
+        in_header = find_key()
+    except InvalidInput as refused:
+        return in_body, refused.faults
+    if in_header is not None and in_body not in (None, in_header):
         return in_body, [Fault("/idempotency_key", "field_differs", {"other": HEADER})]
-    return key, []
+    return in_header or in_body, []
 
 
 def _refusal(faults: list[Fault]) -> BillingError:
