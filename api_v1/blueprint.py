@@ -103,20 +103,22 @@ class Billing(Face):
     ) -> None:
         self._url_prefix = url_prefix
         self._hooks = Hooks(user_loader, is_admin, tax, gateway, meter)
-        self._app: Flask | None = None
+        self._apps: list[Flask] = []
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
         prefix = self._url_prefix if url_prefix is None else url_prefix
         app.register_blueprint(billing_bp, url_prefix=prefix, **vars(self._hooks))
-        self._app = app
+        self._apps.append(app)
 
     def _runtime(self) -> Runtime:
-        """The app that is at work; outside of any, such as in a thread of the host's, the last one set up."""
+        """The app that is at work; outside of any, such as in a thread of the host's, the only one there is."""
         if has_app_context():
             return current_runtime()
-        if self._app is None:
+        if not self._apps:
             raise RuntimeError("billing has no app yet: Billing(app), or billing.init_app(app)")
-        runtime: Runtime = self._app.extensions["billing"]
+        if len(self._apps) > 1:  # else usage would be recorded in whichever came last
+            raise RuntimeError("this billing object has several apps: use it inside `with app.app_context():`")
+        runtime: Runtime = self._apps[0].extensions["billing"]
         return runtime

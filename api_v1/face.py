@@ -9,17 +9,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from api_v1 import auth
 from api_v1.reported import read_event
+from api_v1.schemas_quotas import DAY_SECONDS
+from api_v1.schemas_usage import MAX_QUANTITY
 from billing_db import Connection
-from turf_saas import admission, metering, usage
+from turf_saas import admission, metering, reservations, usage
 from turf_saas.admission import Admission, Terms
 from turf_saas.borrowed import borrowed
 from turf_saas.errors import InvalidInput, NotFound
 from turf_saas.plans import Window
+from turf_saas.reservations import Reservation
 from turf_saas.usage import Day, Recorded
 from turf_saas.users import User
 from turf_saas.values import UserId
@@ -126,6 +129,38 @@ class Face(ABC):
         yield used
         if used.quantity:
             self.record_usage(user_id, metric, used.quantity, idempotency_key=idempotency_key, db=db)
+
+    def reserve(
+        self, user_id: UserId, metric: str, quantity: int, *, expires_in: int = 900, db: Any = None
+    ) -> Reservation:
+        """Held for work that is about to begin, or QuotaExceeded. After `expires_in` seconds it is let go."""
+        runtime = self._runtime()
+        if type(expires_in) is not int or not 1 <= expires_in <= DAY_SECONDS:
+            raise InvalidInput("expires_in_invalid", given=str(expires_in)[:40], most=DAY_SECONDS)
+
+        def hold(db: Connection, user: User) -> Reservation:
+            wanted = read_event(user, metric=metric, quantity=quantity).quantity
+            lifetime = timedelta(seconds=expires_in)
+            return admission.reserve(db, runtime.now(), runtime.settings, user, metric, wanted, lifetime=lifetime)
+
+        return self._with_user(db, user_id, hold)
+
+    def settle(self, reservation_id: str, quantity: int, *, db: Any = None) -> Reservation:
+        """What was used in truth is counted in place of what was held, also when that has expired."""
+        runtime, lent = self._runtime(), self._lent(db)
+        if type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
+            raise InvalidInput("quantity_invalid", given=str(quantity)[:40])
+        held = reservations.get_reservation(lent, None, str(reservation_id))
+        settled = metering.settle(lent, runtime.now(), runtime.settings, held, held.tenant_id, quantity)
+        if settled.crossed:
+            runtime.signal_crossings(later=db is not None)
+        return settled.reservation
+
+    def release(self, reservation_id: str, *, db: Any = None) -> Reservation:
+        """Nothing was used: what was held is let go."""
+        runtime, lent = self._runtime(), self._lent(db)
+        held = reservations.get_reservation(lent, None, str(reservation_id))
+        return reservations.release(lent, runtime.now(), held, held.tenant_id)
 
     def aggregate_daily(self, metric: str, day: date | str, *, tenant_id: int = 1, db: Any = None) -> int:
         """What all users of a tenant used of the metric on a day. The sums are kept as usage comes in."""

@@ -116,6 +116,7 @@ def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Findin
         **(of_sqlite if engine(db) == "sqlite" else {}),
         "counters": lambda: _counters(db),
         "plans": lambda: _plans(db),
+        "metrics": lambda: _metrics(db),
         "statuses": lambda: _statuses(db),
         "instants": lambda: _instants(db),
         "rejects": lambda: _rejects(db),
@@ -216,6 +217,18 @@ def _plans(db: Connection) -> Finding:
             "plans", "warning", f"Plans that are not in the catalogue get the default plan's limits: {said}."
         )
     return Finding("plans", "ok", "Every plan in use is in the catalogue.")
+
+
+def _metrics(db: Connection) -> Finding:
+    """A mistyped metric is counted, and limited and billed by nobody."""
+    used = fetch_all(db, "SELECT metric, COUNT(*) AS rows FROM usage_counters GROUP BY metric ORDER BY metric")
+    unknown = [row for row in used if row["metric"] not in METRICS]
+    if unknown:
+        said = _listed(unknown, "metric")
+        return Finding(
+            "metrics", "warning", f"No plan knows these metrics, so they have no limit and no price: {said}."
+        )
+    return Finding("metrics", "ok", "Every metric in use is known to the plans.")
 
 
 def _statuses(db: Connection) -> Finding:

@@ -153,6 +153,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Quantité invalide : {given}. Donner un entier positif ou nul.",
         "en": "Invalid quantity: {given}. Give a whole number, zero or more.",
     },
+    "expires_in_invalid": {
+        "fr": "Durée invalide : {given}. Donner de 1 à {most} secondes.",
+        "en": "Invalid duration: {given}. Give 1 to {most} seconds.",
+    },
     "limit_invalid": {
         "fr": "Limite invalide : {given}. Donner un entier positif ou nul.",
         "en": "Invalid limit: {given}. Give a whole number, zero or more.",

@@ -28,6 +28,7 @@ class Reservation:
     state: str
     settled_quantity: int | None
     expires_at: str
+    tenant_id: int
 
 
 def hold(
@@ -71,7 +72,7 @@ def hold(
         now=instant_text(now),
         expires_at=expires_at,
     )
-    return Reservation(reservation_id, user.id, metric, quantity, "held", None, expires_at)
+    return Reservation(reservation_id, user.id, metric, quantity, "held", None, expires_at, user.tenant_id)
 
 
 def settle(
@@ -112,15 +113,15 @@ def release(db: Connection, now: datetime, reservation: Reservation, tenant_id: 
     return found
 
 
-def get_reservation(db: Connection, tenant_id: int, reservation_id: str) -> Reservation:
+def get_reservation(db: Connection, tenant_id: int | None, reservation_id: str) -> Reservation:
+    """tenant_id: None is the host itself, which knows all of them."""
     row = fetch_one(
         db,
-        """SELECT id, user_id, metric, quantity, state, settled_quantity, expires_at FROM usage_reservations
-            WHERE id = :id AND tenant_id = :tenant_id""",
+        """SELECT id, user_id, metric, quantity, state, settled_quantity, expires_at, tenant_id
+             FROM usage_reservations WHERE id = :id""",
         id=reservation_id,
-        tenant_id=tenant_id,
     )
-    if row is None:
+    if row is None or tenant_id not in (None, row["tenant_id"]):
         raise NotFound("reservation_not_found")
     return Reservation(*(row[name] for name in Reservation.__dataclass_fields__))
 

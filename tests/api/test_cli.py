@@ -218,7 +218,7 @@ def test_a_healthy_house_has_no_error_and_nothing_is_changed(run: Run, engine: s
     alice.has_used(5)
     well = run("doctor", "--json", BILLING_TIMEZONE="Europe/Paris")
     assert {found["level"] for found in json.loads(well.stdout)["findings"]} == {"ok"}
-    checks = ["settings", "schema", "users", "counters", "plans", "statuses", "instants", "rejects"]
+    checks = ["settings", "schema", "users", "counters", "plans", "metrics", "statuses", "instants", "rejects"]
     if engine == "sqlite":
         checks[3:3] = ["integrity", "foreign_keys", "journal", "file_mode"]
     assert [found["check"] for found in json.loads(well.stdout)["findings"]] == checks

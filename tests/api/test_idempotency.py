@@ -126,7 +126,8 @@ def test_what_was_refused_leaves_the_key_free(client: FlaskClient, alice: Person
     first = send(client, alice.headers, "one")
     for _ in range(2):
         assert send(client, alice.headers, "two").status_code == 429
-    assert [row["idempotency_key"] for row in fetch_all(db, "SELECT idempotency_key FROM billing_idempotency_keys")] == ["one"]
+    kept = fetch_all(db, "SELECT idempotency_key FROM billing_idempotency_keys")
+    assert [row["idempotency_key"] for row in kept] == ["one"]
     client.post(f"/api/v1/billing/quotas/reservations/{first.json['id']}/release", headers=alice.headers)
     assert send(client, alice.headers, "two", {**TOKENS, "quantity": 100}).status_code == 201
 

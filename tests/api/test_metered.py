@@ -199,3 +199,34 @@ def test_a_receiver_that_fails_does_not_harm_the_answer(host: Flask, visitor: Fl
     with usage_threshold_reached.connected_to(fail, sender=host):
         statuses = [visitor.get("/api/races/7", headers=alice.headers).status_code for _ in range(3)]
     assert statuses == [200, 200, 200]
+
+
+def test_a_login_that_billing_does_not_know_is_told_once(
+    visitor: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        visitor.get("/api/races/7")
+    said = [record for record in caplog.records if "user_loader=" in record.getMessage()]
+    assert len(said) == 1
+
+
+def test_a_receiver_inside_a_function_is_not_forgotten(host: Flask, visitor: FlaskClient, alice: Person) -> None:
+    heard = []
+
+    def create() -> None:
+        @usage_threshold_reached.connect
+        def send_mail(app: Flask, crossing: Any) -> None:
+            heard.append(crossing.percent)
+
+    create()
+    try:
+        for _ in range(3):
+            visitor.get("/api/races/7", headers=alice.headers)
+    finally:
+        usage_threshold_reached.receivers.clear()
+    assert heard == [80, 100]
+
+
+def test_of_two_quotas_the_scarcer_one_is_shown(visitor: FlaskClient, alice: Person) -> None:
+    answer = visitor.get("/quota/two", headers=alice.headers)  # 60 of 100 tokens, 1 of 3 calls
+    assert (answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Remaining"]) == ("100", "40")

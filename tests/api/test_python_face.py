@@ -166,6 +166,43 @@ def test_a_mistake_is_told_before_the_work_is_done(billing: Billing, alice: Pers
     assert worked == []
 
 
+def test_what_is_held_is_settled_or_released(billing: Billing, db: Connection, alice: Person) -> None:
+    held = billing.reserve(alice.id, "tokens", 60)
+    other = billing.reserve(alice.id, "tokens", 40, expires_in=60)
+    with pytest.raises(QuotaExceeded):
+        billing.reserve(alice.id, "tokens", 1)
+    assert billing.release(other.id).state == "released"
+    assert billing.settle(held.id, 25).settled_quantity == 25
+    assert billing.settle(held.id, 25).state == "settled"
+    with pytest.raises(Conflict):
+        billing.settle(held.id, 26)
+    assert quantities(db) == [25]
+    assert billing.check_and_increment(alice.id, "tokens", 75).gauge.remaining == 0
+
+
+@pytest.mark.parametrize("expires_in", [0, -1, 86401, 1.5, True])
+def test_a_hold_lasts_from_a_second_to_a_day(billing: Billing, alice: Person, expires_in: Any) -> None:
+    with pytest.raises(InvalidInput):
+        billing.reserve(alice.id, "tokens", 1, expires_in=expires_in)
+    for wrong in (-1, 2**53 + 1, 0.5):
+        with pytest.raises(InvalidInput):
+            billing.settle("anything", wrong)  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        billing.settle("nothing of that name", 1)
+
+
+def test_outside_an_app_several_apps_are_one_too_many(
+    billing: Billing, app: Flask, make_app: Callable[..., Flask], alice: Person
+) -> None:
+    other = Flask("other")
+    other.config.update(app.config)
+    billing.init_app(other)
+    with pytest.raises(RuntimeError, match="several apps"):
+        billing.record_usage(alice.id, "tokens", 1)
+    with other.app_context():
+        assert billing.record_usage(alice.id, "tokens", 1).duplicate is False
+
+
 def test_daily_sums(billing: Billing, alice: Person, bob: Person, charlie: Person) -> None:
     day = (datetime.now(UTC) - timedelta(days=2)).replace(hour=12)
     for person, quantity in ((alice, 1), (alice, 2), (bob, 4), (charlie, 8)):

@@ -142,3 +142,9 @@ def test_an_app_that_knows_nobody_is_told_that_jwts_are_not_accepted(make_app: C
     assert sentence.startswith("JWTs are not accepted: JWT_SECRET_KEY is not set")
     assert of_the_secret(make_app) == []
     assert of_the_secret(make_app, JWT_SECRET_KEY=None, BILLING_USER_LOADER=lambda: 1) == []
+
+
+def test_a_metric_that_no_plan_knows_is_named(db: Connection, alice: Person, settings: Settings) -> None:
+    alice.has_used(5, "tokenz")
+    told = {finding.check: finding for finding in examine_database(db, settings)}["metrics"]
+    assert (told.level, "tokenz (1)" in told.message) == ("warning", True)
