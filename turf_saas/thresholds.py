@@ -1,4 +1,4 @@
-"""A user reaches 80 % or all of a limit: noted once per metric and month, so that the host can be told once."""
+"""A user reaches 80 % or all of a limit, or what the settings name: noted once a month, so that the host hears once."""
 
 from __future__ import annotations
 
@@ -68,5 +68,10 @@ def take_unsignalled(db: Connection, now: datetime) -> list[Crossing]:
             now=instant_text(now),
             most=SENT_AT_ONCE,
         )
-    found = (Crossing(*(row[name] for name in row.keys())) for row in map(dict, rows))  # noqa: SIM118
+    found = [
+        Crossing(
+            row["tenant_id"], row["user_id"], row["metric"], row["month"], row["percent"], row["used"], row["included"]
+        )
+        for row in rows
+    ]
     return sorted(found, key=lambda crossing: (crossing.month, crossing.percent))
