@@ -75,6 +75,8 @@ def _refuse_whole_site(blueprint: Blueprint, options: dict[str, Any]) -> None:
         raise ValueError(f"billing needs a prefix of its own, such as url_prefix={PREFIX!r}; it was given {prefix!r}")
     if prefix and not prefix.startswith("/"):
         raise ValueError(f"url_prefix={prefix!r} must begin with a slash")
+    if "<" in (prefix or ""):
+        raise ValueError(f"url_prefix={prefix!r} holds a variable, which none of our routes takes")
 
 
 def _add_spare_commands(app: Flask, blueprint: Blueprint) -> None:

@@ -6,6 +6,7 @@ the answer is one that does not count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -20,6 +21,7 @@ from api_v1.blueprint import billing_bp
 from api_v1.quota_headers import quota_headers
 from api_v1.reported import read_event
 from api_v1.runtime import Runtime, current_request, current_runtime
+from api_v1.schemas_usage import METRIC_PATTERN
 from billing_db import DatabaseError
 from turf_saas import admission
 from turf_saas.admission import Admission, Terms
@@ -129,6 +131,8 @@ def _check_use(metric: object, quantity: object) -> None:
     """`@metered` without its brackets would take the view for a metric."""
     if not isinstance(metric, str):
         raise TypeError('the decorator takes a metric: @metered("api_calls"), with brackets')
+    if not re.fullmatch(METRIC_PATTERN.removesuffix("$"), metric):
+        raise ValueError(f"{metric!r} is no metric: small letters, digits and _, such as api_calls")
     if not callable(quantity) and (type(quantity) is not int or quantity < 1):
         raise TypeError(f"quantity= is a whole number from 1 on, not {quantity!r}")
 

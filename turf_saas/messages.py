@@ -138,8 +138,8 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The instant lies more than 5 minutes ahead.",
     },
     "day_is_full": {
-        "fr": "La somme de ce jour ne peut pas dépasser 2^62.",
-        "en": "A day's sum cannot exceed 2^62.",
+        "fr": "La somme de ce jour dépasse ce qui peut être compté.",
+        "en": "The day's sum exceeds what can be counted.",
     },
     "usage_event_not_found": {
         "fr": "Aucun relevé d'usage ne porte cet identifiant.",

@@ -59,18 +59,23 @@ def count_call(
 
 def add_calls(db: Connection, now: datetime, day: str, user_id: UserId, endpoint: str, calls: int) -> None:
     """The same, in the caller's transaction."""
-    execute(
-        db,
-        """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
-           VALUES (:user_id, :day, :calls, :endpoint, :now)
-           ON CONFLICT (user_id, date, endpoint)
-           DO UPDATE SET api_calls = consumption_log.api_calls + excluded.api_calls""",
-        user_id=user_id,
-        day=day,
-        calls=calls,
-        endpoint=endpoint,
-        now=instant_text(now),
-    )
+    try:
+        execute(
+            db,
+            """INSERT INTO consumption_log (user_id, date, api_calls, endpoint, created_at)
+               VALUES (:user_id, :day, :calls, :endpoint, :now)
+               ON CONFLICT (user_id, date, endpoint)
+               DO UPDATE SET api_calls = consumption_log.api_calls + excluded.api_calls""",
+            user_id=user_id,
+            day=day,
+            calls=calls,
+            endpoint=endpoint,
+            now=instant_text(now),
+        )
+    except RuleBroken as error:
+        if "check" not in str(error).lower():  # the user is gone
+            raise
+        raise InvalidInput("day_is_full") from None  # a row of the log holds 2^53 calls
 
 
 def uncount_call(db: Connection, day: str, user_id: UserId, endpoint: str, calls: int = 1) -> None:

@@ -128,6 +128,8 @@ def test_a_mistyped_or_useless_hook_is_refused_by_the_blueprint_too(bare: Callab
 def test_a_prefix_begins_with_a_slash(bare: Callable[..., Flask]) -> None:
     with pytest.raises(ValueError, match="must begin with a slash"):
         bare().register_blueprint(billing_bp, url_prefix="saas")
+    with pytest.raises(ValueError, match="holds a variable"):
+        bare().register_blueprint(billing_bp, url_prefix="/<tenant>/billing")
 
 
 def test_the_blueprint_is_one_object_wherever_it_is_imported_from() -> None:

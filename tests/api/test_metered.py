@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api_v1 import metered, requires_quota
 from api_v1.signals import usage_threshold_reached
 from billing_db import Connection, fetch_all
 from tests.api.metered_host import make_host
@@ -230,3 +231,12 @@ def test_a_receiver_inside_a_function_is_not_forgotten(host: Flask, visitor: Fla
 def test_of_two_quotas_the_scarcer_one_is_shown(visitor: FlaskClient, alice: Person) -> None:
     answer = visitor.get("/quota/two", headers=alice.headers)  # 60 of 100 tokens, 1 of 3 calls
     assert (answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Remaining"]) == ("100", "40")
+
+
+def test_a_decorator_that_is_written_wrongly_is_told_at_once() -> None:
+    for wrong in (lambda: metered(len), lambda: metered("api_calls", 0), lambda: metered("api_calls", lambda: 1)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            wrong()
+    for name in ("My Tokens", "", "tokens\n", "é"):
+        with pytest.raises(ValueError, match="is no metric"):
+            requires_quota(name)

@@ -10,6 +10,7 @@ from billing_db import Connection
 from tests.cast import Cast, Person
 from turf_saas import admission, quotas, reservations
 from turf_saas.admission import QuotaExceeded, Terms
+from turf_saas.errors import InvalidInput
 from turf_saas.settings import Settings, read_settings
 from turf_saas.users import User
 
@@ -99,3 +100,11 @@ def test_what_is_given_back_was_never_used(db: Connection, settings: Settings, a
         admitted = admission.spend(db, NOW, settings, user(alice), metric, 2, endpoint="/races")
         admission.give_back(db, NOW, settings, admitted)
         assert used(db, settings, alice, metric) == (0, 0)
+
+
+def test_a_day_of_calls_that_cannot_be_counted_is_refused(db: Connection, settings: Settings, alice: Person) -> None:
+    unlimited = Terms(soft=True)
+    admission.spend(db, NOW, settings, user(alice), "api_calls", 2**53, terms=unlimited)
+    with pytest.raises(InvalidInput, match="day_is_full"):
+        admission.spend(db, NOW, settings, user(alice), "api_calls", 1, terms=unlimited)
+    assert used(db, settings, alice) == (2**53, 0)
