@@ -13,14 +13,14 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
-from flask import Request, Response, current_app
+from flask import Request, Response, after_this_request, current_app
 from flask.blueprints import BlueprintSetupState
 
 from api_v1 import auth, errors
 from api_v1.blueprint import billing_bp
 from api_v1.quota_headers import quota_headers
 from api_v1.reported import read_event
-from api_v1.runtime import Runtime, current_request, current_runtime
+from api_v1.runtime import Runtime, at_end_of_request, current_request, current_runtime
 from api_v1.schemas_usage import METRIC_PATTERN
 from billing_db import DatabaseError
 from turf_saas import admission
@@ -38,12 +38,15 @@ class _Noted:
 
     to_count: dict[str, int] = field(default_factory=dict)
     admitted: list[Admission] = field(default_factory=list)
+    done: bool = False
 
 
 def _noted(asked: Request) -> _Noted:
     found: _Noted | None = getattr(asked, "billing_noted", None)
     if found is None:
         found = asked.billing_noted = _Noted()  # type: ignore[attr-defined]
+        after_this_request(_count)
+        at_end_of_request(asked, _give_back_after_a_crash)
     return found
 
 
@@ -138,22 +141,27 @@ def _check_use(metric: object, quantity: object) -> None:
 
 
 def _watch(state: BlueprintSetupState) -> None:
-    state.app.after_request(_count)
-    state.app.teardown_request(_give_back_after_a_crash)
+    if state.app.extensions["billing"].metered_prefixes:
+        state.app.after_request(_count_under_meter)
 
 
 billing_bp.record(_watch)
 
 
+def _count_under_meter(response: Response) -> Response:
+    runtime, asked = current_runtime(), current_request()
+    return _count(response) if _under_meter(runtime, asked) else response
+
+
 def _count(response: Response) -> Response:
-    asked = current_request()
-    noted: _Noted | None = getattr(asked, "billing_noted", None)
-    runtime = current_runtime()
-    if _under_meter(runtime, asked):
-        noted = noted or _Noted()
-        noted.to_count.setdefault(API_CALLS, 1)
-    if noted is None:
+    """Called for a decorated route when its answer is known, and again for one that is below a prefix, too."""
+    runtime, asked = current_runtime(), current_request()
+    noted: _Noted = getattr(asked, "billing_noted", None) or _Noted()
+    if noted.done:
         return response
+    noted.done = True
+    if _under_meter(runtime, asked):
+        noted.to_count.setdefault(API_CALLS, 1)
     try:
         return _counted(runtime, asked, noted, response)
     except Exception:

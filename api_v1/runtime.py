@@ -26,7 +26,10 @@ from turf_saas.users import UsersTable, get_users_table
 if TYPE_CHECKING:
     from api_v1.routing import Operation
 
-_UNSENT = "billing.unsent"  # in the environ of a request that has to tell of crossings at its end
+# In the environ of a request, not in g: a host's tests may keep one g around many requests.
+_OUTER = "billing.outer"  # the transactions that were open before it
+_AT_END = "billing.at_end"  # what is called at its end
+_UNSENT = "billing.unsent"  # whether thresholds have still to be told
 BAD_START = 3  # gunicorn stops, rather than starting a worker again, when one exits so
 
 
@@ -62,8 +65,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._users: UsersTable | None = None
         app.before_request_funcs.setdefault(None, []).insert(0, _note_transactions)  # before any hook that may write
-        app.teardown_request(self.signal_what_is_left)  # called after the next: the last is the first
-        app.teardown_request(_end_transactions)
+        app.teardown_request(self._end_request)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -138,9 +140,16 @@ class Runtime:
         if has_request_context():
             current_request().environ[_UNSENT] = True
 
-    def signal_what_is_left(self, _: BaseException | None = None) -> None:
-        """At the end of a request: the host has committed by now what it lent its connection for, or undone it."""
-        if current_request().environ.pop(_UNSENT, False) or self._unsent:
+    def _end_request(self, error: BaseException | None) -> None:
+        """One function for all that is left to do: Flask looks at each anew for every request."""
+        environ = current_request().environ
+        for finish in environ.pop(_AT_END, ()):
+            finish(error)
+        outer = environ.get(_OUTER)
+        if outer is not None:  # else nothing was dispatched, as in a job that pushed a context to render a page
+            billing_db.roll_back_leftovers(outer)  # it must not swallow the next request's commits
+        # The host has committed by now what it lent its connection for, or undone it.
+        if environ.pop(_UNSENT, False) or self._unsent:
             self._unsent = False
             self.signal_crossings()
 
@@ -155,14 +164,12 @@ class Runtime:
 
 def _note_transactions() -> None:
     """A request may be made inside somebody's block, by a test client or one app asking another: that stays his."""
-    current_request().environ["billing.outer"] = billing_db.list_open()
+    current_request().environ[_OUTER] = billing_db.list_open()
 
 
-def _end_transactions(_: BaseException | None) -> None:
-    """The thread keeps its connection: what a request left open must not swallow the next one's commits."""
-    outer = current_request().environ.get("billing.outer")
-    if outer is not None:  # else nothing was dispatched, as in a job that pushed a context to render a page
-        billing_db.roll_back_leftovers(outer)
+def at_end_of_request(asked: Request, finish: Callable[[BaseException | None], None]) -> None:
+    """Have it called when the request is torn down, with the error that nobody handled."""
+    asked.environ.setdefault(_AT_END, []).append(finish)
 
 
 def current_runtime() -> Runtime:

@@ -174,8 +174,9 @@ def test_a_threshold_reached_in_a_lent_transaction_is_told_after_the_request(
 ) -> None:
     from api_v1.signals import usage_threshold_reached
 
-    app = billing._app
-    assert app is not None
+    app = Flask("another host")
+    app.config.update(TURF_SAAS_DB=url, BILLING_LIMIT_FREE_TOKENS="100")
+    billing.init_app(app)
     told: list[int] = []
 
     def listen(app: Flask, crossing: Any) -> None:
