@@ -101,13 +101,15 @@ class Face(ABC):
     ) -> Admission:
         """Counted if there is room, in one step; else QuotaExceeded, and nothing is.
 
-        limit and window ("month", "day") are the plan's unless they are given.
+        limit and window ("month", "day") are the plan's unless they are given; a window needs a limit.
         """
         runtime = self._runtime()
         if limit is not None and (type(limit) is not int or limit < 0):
             raise InvalidInput("limit_invalid", given=str(limit)[:40])
         if window not in (None, "month", "day"):
             raise InvalidInput("window_invalid", given=str(window)[:40])
+        if window is not None and limit is None:  # the plan's own number is meant for the plan's own window
+            raise InvalidInput("window_without_limit")
 
         def spend(db: Connection, user: User) -> Admission:
             terms = Terms(limit=limit, window=window)

@@ -88,7 +88,7 @@ class Error(Output):
 
 
 class QuotaRefusal(Error):
-    """What a quota answers: `limit` is what the plan includes; for `spending_cap_reached` it is the cap in cents."""
+    """What a quota answers. For `spending_cap_reached` used and limit are cents: this month's overage, and the cap."""
 
     metric: str
     used: Count = Field(description="What had been used and held before")

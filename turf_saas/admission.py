@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from billing_db import Connection, atomic, fetch_one
@@ -23,7 +23,10 @@ from turf_saas.values import Month, UserId, end_of_day, local_day
 
 
 class QuotaExceeded(TooMany):
-    """Not admitted, and nothing was counted. `used` is what had been used (and held) before."""
+    """Not admitted, and nothing was counted. `used` is what had been used (and held) before.
+
+    Of a spending cap `used` and `limit` are cents of overage.
+    """
 
     def __init__(self, code: str, *, metric: str, used: int, limit: Limit, resets_in_seconds: int) -> None:
         super().__init__(code, retry_after=resets_in_seconds, metric=metric, used=used, limit=limit)
@@ -149,18 +152,20 @@ def judge(
         standing = find_standing(db, now, user.id, month)
         gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
         over = _is_over(gauge)
+    counters = standing.counters
     if cap_passed:  # other metrics' holds are not ended here: who counts those has their counters
-        counters = without_expired(db, now, user.id, month, standing.counters)
+        counters = without_expired(db, now, user.id, month, counters)
         cap_passed = _cap_passed(settings, plan, counters, standing.cap_cents)
-    day_ends = end_of_day(today if rule.window == "day" else month.last_day, settings.timezone)
-    resets = max(1, math.ceil((day_ends - now).total_seconds()))
-    if over or cap_passed:
+    resets = _seconds_until(now, today if rule.window == "day" else month.last_day, settings)
+    if over:
+        before = gauge.used + gauge.reserved - quantity
+        raise QuotaExceeded("quota_exceeded", metric=metric, used=before, limit=rule.included, resets_in_seconds=resets)
+    if cap_passed:
+        used, reserved = counters[metric]
+        spent = _spoken_for(settings, plan, {**counters, metric: (used - quantity, reserved)})
+        resets = _seconds_until(now, month.last_day, settings)
         raise QuotaExceeded(
-            "quota_exceeded" if over else "spending_cap_reached",
-            metric=metric,
-            used=gauge.used + gauge.reserved - quantity,
-            limit=rule.included if over else standing.cap_cents,
-            resets_in_seconds=resets,
+            "spending_cap_reached", metric=metric, used=spent, limit=standing.cap_cents, resets_in_seconds=resets
         )
     gauges = gauges_of(standing.counters, plans.limits_of(settings, plan))
     crossed = not held and thresholds.note_crossings(
@@ -213,7 +218,13 @@ def _is_over(gauge: Gauge) -> bool:
 
 
 def _cap_passed(settings: Settings, plan: str, counters: dict[str, tuple[int, int]], cap: int | None) -> bool:
-    if cap is None:
-        return False
-    spoken_for = {metric: used + reserved for metric, (used, reserved) in counters.items()}
-    return plans.overage_cents(settings, plan, spoken_for) > cap
+    return cap is not None and _spoken_for(settings, plan, counters) > cap
+
+
+def _spoken_for(settings: Settings, plan: str, counters: dict[str, tuple[int, int]]) -> int:
+    """What the month's overage costs when all that is held is used as well."""
+    return plans.overage_cents(settings, plan, {metric: sum(counter) for metric, counter in counters.items()})
+
+
+def _seconds_until(now: datetime, last_day: date, settings: Settings) -> int:
+    return max(1, math.ceil((end_of_day(last_day, settings.timezone) - now).total_seconds()))

@@ -165,6 +165,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Fenêtre inconnue : {given}. Donner month ou day.",
         "en": "Unknown window: {given}. Give month or day.",
     },
+    "window_without_limit": {
+        "fr": "Une fenêtre demande une limite.",
+        "en": "A window needs a limit.",
+    },
     "day_invalid": {
         "fr": "Jour invalide : {given}. Utiliser YYYY-MM-DD.",
         "en": "Invalid day: {given}. Use YYYY-MM-DD.",

@@ -132,7 +132,7 @@ def test_a_limit_and_a_window_of_ones_own(billing: Billing, alice: Person) -> No
     with pytest.raises(QuotaExceeded) as refused:
         billing.check_and_increment(alice.id, "logins", 1, limit=2, window="day")
     assert 0 < refused.value.resets_in_seconds <= 86400
-    for wrong in ({"limit": -1}, {"limit": 1.5}, {"window": "week"}):
+    for wrong in ({"limit": -1}, {"limit": 1.5}, {"limit": 1, "window": "week"}, {"window": "day"}):
         with pytest.raises(InvalidInput):
             billing.check_and_increment(alice.id, "logins", 1, **wrong)
 

@@ -158,7 +158,7 @@ def test_past_the_cap_a_quota_answers_429_in_cents(
             "error": "Votre plafond de dépense pour ce mois est atteint.",
             "code": "spending_cap_reached",
             "metric": "api_calls",
-            "used": 3_100,
+            "used": 100,
             "limit": 100,
         }
         assert reply.headers["Retry-After"] == str(seconds)

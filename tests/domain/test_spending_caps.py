@@ -11,7 +11,7 @@ import pytest
 from billing_db import Connection, fetch_all
 from tests.cast import Cast, Person
 from turf_saas import admission, quotas, spending_caps
-from turf_saas.admission import QuotaExceeded
+from turf_saas.admission import QuotaExceeded, Terms
 from turf_saas.settings import Settings, read_settings
 from turf_saas.spending_caps import Spending, spending_of
 from turf_saas.users import User
@@ -88,7 +88,7 @@ def test_one_call_more_may_cost_the_cap_and_not_a_cent_above_it(
         return
     with pytest.raises(QuotaExceeded) as refused:
         decide(db, NOW, SETTINGS, user(alice), "api_calls", 1)
-    assert (refused.value.code, refused.value.limit, refused.value.used) == ("spending_cap_reached", 100, used)
+    assert (refused.value.code, refused.value.limit, refused.value.used) == ("spending_cap_reached", 100, 100)
     assert quotas.get_quotas(db, NOW, SETTINGS, alice.id) == before
 
 
@@ -110,3 +110,14 @@ def test_a_cap_costs_nobody_what_is_included(db: Connection, alice: Person) -> N
     admission.spend(db, NOW, SETTINGS, user(alice), "api_calls", 3_000)
     with pytest.raises(QuotaExceeded):
         admission.spend(db, NOW, SETTINGS, user(alice), "api_calls", 1)
+
+
+def test_a_cap_lasts_to_the_months_end_whatever_the_windows_of_limits(db: Connection, alice: Person) -> None:
+    alice.is_on("premium")
+    alice.has_used(3_000)
+    spending_caps.set_cap(db, NOW, user(alice), 0)
+    of_the_day = Terms(limit=5_000, window="day")
+    with pytest.raises(QuotaExceeded) as refused:
+        admission.spend(db, NOW, SETTINGS, user(alice), "api_calls", 1, terms=of_the_day)
+    month_ends = datetime(2026, 6, 1, tzinfo=UTC)
+    assert refused.value.resets_in_seconds == (month_ends - NOW).total_seconds()
