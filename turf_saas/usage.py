@@ -49,16 +49,8 @@ class Day(NamedTuple):
 # -- calls of the host's API -------------------------------------------------------------------------
 
 
-def count_call(
-    db: Connection, now: datetime, settings: Settings, user_id: UserId, endpoint: str, calls: int = 1
-) -> None:
-    """API calls of the user are on record, for today in BILLING_TIMEZONE. A power cut may cost the last moments."""
-    with atomic(db, durable=False):
-        add_calls(db, now, local_day(now, settings.timezone).isoformat(), user_id, endpoint, calls)
-
-
 def add_calls(db: Connection, now: datetime, day: str, user_id: UserId, endpoint: str, calls: int) -> None:
-    """The same, in the caller's transaction."""
+    """API calls of the user are on record for a day, in the caller's transaction."""
     try:
         execute(
             db,

@@ -12,11 +12,11 @@ import pytest
 import billing_db
 from billing_db import Connection, fetch_all, fetch_one
 from tests.cast import Cast
-from turf_saas import demo, quotas, usage
+from turf_saas import admission, demo, quotas
 from turf_saas.accounts import log_in
 from turf_saas.errors import Forbidden
 from turf_saas.settings import Settings, read_settings
-from turf_saas.users import find_user, get_users_table
+from turf_saas.users import User, find_user, get_users_table
 from turf_saas.values import Month
 
 NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
@@ -153,12 +153,12 @@ def test_a_total_is_spread_to_the_last_call(total: int, shares: list[int]) -> No
 
 
 def test_calls_at_the_same_time_are_all_counted(url: str, db: Connection, people: Cast) -> None:
-    settings = settings_of(url)
+    settings, charlie = settings_of(url), User(people.charlie.id, 2, "user")
 
     def work() -> None:
         own = billing_db.connect(url)
         for number in range(10):
-            usage.count_call(own, NOW, settings, people.charlie.id, f"/races/{number % 2}")
+            admission.spend(own, NOW, settings, charlie, "api_calls", 1, endpoint=f"/races/{number % 2}")
         own.close()
 
     in_threads(4, work)
@@ -173,7 +173,7 @@ def test_calls_at_the_same_time_are_all_counted(url: str, db: Connection, people
 def test_a_call_counts_on_the_day_of_the_zone(url: str, db: Connection, people: Cast) -> None:
     half_past_midnight_in_paris = datetime(2026, 5, 31, 22, 30, tzinfo=UTC)
     settings = settings_of(url, BILLING_TIMEZONE="Europe/Paris")
-    usage.count_call(db, half_past_midnight_in_paris, settings, people.alice.id, "/races")
+    admission.spend(db, half_past_midnight_in_paris, settings, User(people.alice.id, 1, "user"), "api_calls", 1)
     assert months(db) == [(people.alice.id, "2026-06", 1)]
 
 

@@ -16,7 +16,7 @@ from tests.cast import Cast, Person
 from tests.conftest import NOW
 from tests.domain.reference_database import rows
 from tests.domain.tables import change, counters
-from turf_saas import reservations, usage
+from turf_saas import admission, reservations, usage
 from turf_saas.settings import Settings, read_settings
 from turf_saas.usage import NewEvent
 from turf_saas.usage_check import check, rebuild
@@ -68,7 +68,7 @@ def used(db: Connection, settings: Settings, people: Cast) -> Connection:
         NewEvent(charlie.id, 2, "pages", 9, key="k1"),
     ):
         usage.record_event(db, NOW, settings, event)
-    usage.count_call(db, NOW, settings, alice.id, "/races", 4)
+    admission.spend(db, NOW, settings, User(alice.id, 1, "user"), "api_calls", 4)
     with atomic(db):
         reservations.hold(db, NOW, settings, User(alice.id, 1, "user"), "tokens", 6)
     return db
@@ -97,8 +97,8 @@ def test_an_empty_database_agrees(db: Connection) -> None:
 
 
 DAY = "user 1 tokens 2026-05-20"
-ANOTHER = """INSERT INTO usage_events (id, user_id, metric, quantity, day, at, recorded_at)
-             VALUES ('f', 1, '{}', {}, '{}', '', '')"""
+ANOTHER = """INSERT INTO usage_events (id, user_id, metric, quantity, day, at, recorded_at, corrects)
+             VALUES ('f', 1, '{}', {}, '{}', '', '', 'an event that is gone')"""
 BROKEN: dict[str, tuple[list[str], list[str]]] = {
     "a day that was changed, with its counter": (
         ["UPDATE usage_aggregates SET total = 10 WHERE total = 8",
@@ -301,7 +301,7 @@ def test_neither_a_check_nor_a_rebuild_is_disturbed_by_writers(
         try:
             for n in range(60):
                 usage.record_event(db, NOW, settings, NewEvent(alice.id, 1, "tokens", 1, key=f"{number}-{n}"))
-                usage.count_call(db, NOW, settings, alice.id, "/races")
+                admission.spend(db, NOW, settings, User(alice.id, 1, "user"), "api_calls", 1)
         except Exception as error:
             problems.append(repr(error))
 

@@ -215,3 +215,13 @@ def test_thresholds_of_ones_own(db: Connection, url: str, alice: Person) -> None
     for quantity in (49, 1, 99, 1):
         metering.report_event(db, NOW, settings, event(alice, quantity))
     assert [(one.percent, one.used) for one in thresholds.take_unsignalled(db, NOW)] == [(50, 50), (150, 150)]
+
+
+def test_an_event_below_nothing_corrects_another(db: Connection, alice: Person) -> None:
+    with pytest.raises(RuleBroken), atomic(db):
+        execute(
+            db,
+            """INSERT INTO usage_events (id, user_id, metric, quantity, day, at, recorded_at)
+               VALUES ('x', :user_id, 'tokens', -1, '2026-05-20', '', '')""",
+            user_id=alice.id,
+        )
