@@ -17,13 +17,14 @@ from api_v1.reported import read_event
 from api_v1.schemas_quotas import DAY_SECONDS
 from api_v1.schemas_usage import MAX_QUANTITY
 from billing_db import Connection
-from turf_saas import admission, metering, reservations, usage
+from turf_saas import admission, metering, reservations, usage_days
 from turf_saas.admission import Admission, Terms
 from turf_saas.borrowed import borrowed
 from turf_saas.errors import InvalidInput, NotFound
 from turf_saas.plans import Window
 from turf_saas.reservations import Reservation
-from turf_saas.usage import Day, Recorded
+from turf_saas.usage import Recorded
+from turf_saas.usage_days import Day
 from turf_saas.users import User
 from turf_saas.values import UserId
 
@@ -166,7 +167,7 @@ class Face(ABC):
 
     def aggregate_daily(self, metric: str, day: date | str, *, tenant_id: int = 1, db: Any = None) -> int:
         """What all users of a tenant used of the metric on a day. The sums are kept as usage comes in."""
-        return usage.total_of_day(self._lent(db), tenant_id, metric, _day(day))
+        return usage_days.total_of_day(self._lent(db), tenant_id, metric, _day(day))
 
     def list_daily_aggregates(
         self, user_id: UserId, metric: str, date_from: date | str, date_to: date | str, *, db: Any = None
@@ -176,7 +177,7 @@ class Face(ABC):
         known = runtime.users.parse_id(user_id)
         if known is None:
             raise NotFound("user_not_found")
-        days = usage.list_days(self._lent(db), known, metric=metric, first=_day(date_from), last=_day(date_to))
+        days = usage_days.list_days(self._lent(db), known, metric=metric, first=_day(date_from), last=_day(date_to))
         return days[::-1]
 
     def _lent(self, given: Any) -> Connection:

@@ -38,14 +38,6 @@ class Recorded(NamedTuple):
     duplicate: bool
 
 
-class Day(NamedTuple):
-    """A day's sum of a metric."""
-
-    period_start: str
-    metric: str
-    total: int
-
-
 # -- calls of the host's API -------------------------------------------------------------------------
 
 
@@ -127,7 +119,21 @@ def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, da
         at, its_day = recorded, today
         if event.at is not None:
             at, its_day = instant_text(event.at), local_day(event.at, settings.timezone).isoformat()
-        rows.append({**event._asdict(), "id": ids[index], "day": its_day, "at": at, "now": recorded})
+        rows.append(
+            {
+                "id": ids[index],
+                "tenant_id": event.tenant_id,
+                "user_id": event.user_id,
+                "metric": event.metric,
+                "quantity": event.quantity,
+                "day": its_day,
+                "at": at,
+                "now": recorded,
+                "key": event.key,
+                "metadata": event.metadata,
+                "corrects": event.corrects,
+            }
+        )
         if event.key is not None:
             content[index] = _content(event)
             first.setdefault((event.user_id, event.key), index)
@@ -332,57 +338,5 @@ def correct_event(
 def _corrected(db: Connection, event_id: str) -> int:
     row = fetch_one(
         db, "SELECT COALESCE(SUM(quantity), 0) AS total FROM usage_events WHERE corrects = :id", id=event_id
-    )
-    return int(row["total"]) if row else 0
-
-
-# -- days ------------------------------------------------------------------------------------------
-
-
-def list_days(
-    db: Connection,
-    user_id: UserId,
-    *,
-    metric: str | None = None,
-    first: str | None = None,
-    last: str | None = None,
-    limit: int | None = None,
-    before: tuple[str, str] | None = None,
-) -> list[Day]:
-    """A user's daily sums, newest first; `before` is the day and metric after which the list goes on."""
-    conditions = ["user_id = :user_id"]
-    params: dict[str, UserId] = {"user_id": user_id}
-    for condition, name, value in (
-        ("metric = :metric", "metric", metric),
-        ("day >= :first", "first", first),
-        ("day <= :last", "last", last),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            params[name] = value
-    if before is not None:
-        conditions.append("(day < :before_day OR (day = :before_day AND metric > :before_metric))")
-        params |= {"before_day": before[0], "before_metric": before[1]}
-    if limit is not None:
-        params["limit"] = limit
-    rows = fetch_all(
-        db,
-        f"""SELECT day, metric, CAST(SUM(quantity) AS BIGINT) AS total FROM daily_usage
-             WHERE {" AND ".join(conditions)}
-             GROUP BY day, metric ORDER BY day DESC, metric {"LIMIT :limit" if limit is not None else ""}""",  # noqa: S608  our own words
-        **params,
-    )
-    return [Day(row["day"], row["metric"], row["total"]) for row in rows]
-
-
-def total_of_day(db: Connection, tenant_id: int, metric: str, day: str) -> int:
-    """What all users of a tenant used of a metric on a day."""
-    row = fetch_one(
-        db,
-        """SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) AS total FROM daily_usage
-            WHERE tenant_id = :tenant_id AND metric = :metric AND day = :day""",
-        tenant_id=tenant_id,
-        metric=metric,
-        day=day,
     )
     return int(row["total"]) if row else 0

@@ -13,7 +13,7 @@ from api_v1.quota_headers import ALERT, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_request, current_runtime
 from api_v1.wire import Choice, invalid
-from turf_saas import metering, usage
+from turf_saas import metering, usage_days
 from turf_saas.errors import BillingError, Fault, Forbidden, InvalidInput, NotFound
 from turf_saas.metering import Report
 from turf_saas.usage import API_CALLS, NewEvent
@@ -165,7 +165,7 @@ def list_usage(caller: Caller, query: shapes.UsageQuery) -> Any:
     """Newest first, days in BILLING_TIMEZONE; `from` and `to` are both included. Calls that were counted are in it."""
     user_id = reporters.get_visible(caller, query.user_id)
     before = read_cursor(query.cursor, str, str) if query.cursor is not None else None
-    found = usage.list_days(
+    found = usage_days.list_days(
         current_runtime().db(),
         user_id,
         metric=query.metric,

@@ -25,7 +25,7 @@ from bench.rows.ingest import METRIC, USERS, Pace, of_domain, random_events
 from bench.servers import CHECKOUT
 from bench.timing import Spread, ratios, take_turns
 from billing_db import Connection, fetch_one
-from turf_saas import usage
+from turf_saas import usage_days
 
 AT_LEAST = 15
 BATCH = 1000
@@ -148,7 +148,7 @@ def _summed(setup: Setup, peer: Peer) -> Iterator[Row]:
         day = filled.this_month.first_day.isoformat()
         sides: dict[str, Callable[[], float]] = {
             "theirs": lambda: 1 / peer.ask("aggregate", events)[0],
-            "the day's sums": partial(_per_second, partial(usage.total_of_day, db, 1, METRIC, day), events),
+            "the day's sums": partial(_per_second, partial(usage_days.total_of_day, db, 1, METRIC, day), events),
             "the same by SUM over the events": partial(_per_second, partial(_sum_of_events, db, day), events),
         }
         taken = take_turns(rounds, sides)
