@@ -32,6 +32,7 @@ Connection = Any  # sqlite3.Connection or psycopg.Connection
 Row = Any  # read by column name on both engines
 
 BUSY_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 0.2  # each look at the file is a wait among busy threads
 OLDEST_SQLITE = (3, 35, 0)
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")  # also as SQLAlchemy writes it
 
@@ -183,6 +184,7 @@ class _Held:
         if None not in (*file, *seen) and file[0] != seen[0] and file[1] == seen[1]:  # SQLite would mix the two
             way_out = "put the old file back, or remove its -wal and -shm"
             raise DatabaseRefused(f"{self.path} was replaced, but the old one's -wal is there: {way_out}.")
+        self.looked = 0.0
         self.db = connect(url, create=create or self.path not in _seen)
         self.file = file[0] or _files(self.path)[0]
         _seen[self.path] = _files(self.path)
@@ -191,7 +193,12 @@ class _Held:
         state = self.state()
         if state is not False:
             return bool(state)  # inside a transaction a lost one is given too: a new one would write outside the block
-        return _identity(self.path) == self.file if self.path else not self._was_hung_up()
+        if not self.path:
+            return not self._was_hung_up()
+        if time.monotonic() - self.looked < LOOK_AGAIN_SECONDS:
+            return True
+        self.looked = time.monotonic()
+        return _identity(self.path) == self.file
 
     def state(self) -> bool | None:
         """Whether a transaction is open, or None when the connection is closed or another process's."""

@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+import billing_db
 from billing_db import Connection, atomic, close_db, execute, fetch_one, get_db, run_script
 from tests.cast import SECRET, Person
 
@@ -35,6 +36,11 @@ UNAVAILABLE = (503, "database_unavailable")
 
 
 # -- a write is tried, and nothing stays of it
+
+
+@pytest.fixture(autouse=True)
+def _look_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing_db, "LOOK_AGAIN_SECONDS", 0)
 
 
 def test_nothing_stays_of_the_write_that_is_tried(client: FlaskClient, url: str, db: Connection, engine: str) -> None:

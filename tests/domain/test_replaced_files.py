@@ -64,6 +64,11 @@ def remove_all(path: Path) -> None:
         file.unlink()
 
 
+@pytest.fixture(autouse=True)
+def _look_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing_db, "LOOK_AGAIN_SECONDS", 0)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """In use by this thread, with a row 1 that is still in its -wal."""
@@ -211,3 +216,14 @@ def test_inside_a_block_the_connection_stays_the_same(path: Path) -> None:
         away.rename(path)
         put(get_db(str(path)), 2)
     assert seen_from_outside(path) == [1, 2]
+
+
+def test_the_file_is_not_looked_at_for_every_call(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing_db, "LOOK_AGAIN_SECONDS", 3600)
+    held = billing_db.get_db(str(path))
+    assert billing_db.get_db(str(path)) is held
+    path.unlink()
+    assert billing_db.get_db(str(path)) is held
+    monkeypatch.setattr(billing_db, "LOOK_AGAIN_SECONDS", 0)
+    with pytest.raises(DatabaseUnavailable):
+        billing_db.get_db(str(path))
