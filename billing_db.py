@@ -97,7 +97,6 @@ def _connect_sqlite(path: Path, create: bool, wal: bool) -> sqlite3.Connection:
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA recursive_triggers = ON")  # else REPLACE deletes without telling the triggers
             db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: each is written back once for more commits
             _use_wal(db, wanted=wal)
             db.execute("PRAGMA schema_version").fetchone()  # makes its -wal, which _Held knows it by
         except BaseException:
