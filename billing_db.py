@@ -197,7 +197,7 @@ class _Held:
         if time.monotonic() - self.looked < LOOK_AGAIN_SECONDS:
             return True
         self.looked = time.monotonic()
-        return _identity(self.path) == self.file
+        return bool(_identity(self.path) == self.file)
 
     def state(self) -> bool | None:
         """Whether a transaction is open, or None when the connection is closed or another process's."""
