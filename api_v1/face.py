@@ -35,6 +35,7 @@ Answer = TypeVar("Answer")
 
 
 NOBODY = User(0, 0, "user")
+EXPIRES_IN = int(reservations.LIFETIME.total_seconds())
 
 
 class Usage:
@@ -134,7 +135,7 @@ class Face(ABC):
             self.record_usage(user_id, metric, used.quantity, idempotency_key=idempotency_key, db=db)
 
     def reserve(
-        self, user_id: UserId, metric: str, quantity: int, *, expires_in: int = 900, db: Any = None
+        self, user_id: UserId, metric: str, quantity: int, *, expires_in: int = EXPIRES_IN, db: Any = None
     ) -> Reservation:
         """Held for work that is about to begin, or QuotaExceeded. After `expires_in` seconds it is let go."""
         runtime = self._runtime()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from billing_db import Connection, atomic, fetch_one
+from billing_db import Connection, atomic
 from turf_saas import plans, reservations, spending_caps, thresholds, usage
 from turf_saas.errors import TooMany
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, Window
-from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, without_expired, worst_level
+from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, list_used_on, without_expired, worst_level
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
 from turf_saas.usage import API_CALLS, NewEvent
@@ -145,12 +145,12 @@ def judge(
         standing = find_standing(db, now, user.id, month)
     plan = standing.plan or settings.default_plan
     rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
-    gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
+    gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
     cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
     if over and reservations.expire(db, now, user.id, metric):
         standing = find_standing(db, now, user.id, month)
-        gauge = _gauge(db, user.id, metric, today.isoformat(), rule, standing.counters)
+        gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
         over = _is_over(gauge)
     counters = standing.counters
     if cap_passed:  # other metrics' holds are not ended here: who counts those has their counters
@@ -187,6 +187,7 @@ def judge(
 
 def _gauge(
     db: Connection,
+    now: datetime,
     user_id: UserId,
     metric: str,
     today: str,
@@ -195,22 +196,8 @@ def _gauge(
 ) -> Gauge:
     used, reserved = counters.get(metric, (0, 0))
     if rule.window == "day":
-        used, reserved = _today(db, user_id, metric, today)
+        used, reserved = list_used_on(db, now, user_id, today).get(metric, (0, 0))
     return Gauge(metric, used, rule.included, reserved)
-
-
-def _today(db: Connection, user_id: UserId, metric: str, day: str) -> tuple[int, int]:
-    row = fetch_one(
-        db,
-        """SELECT (SELECT COALESCE(SUM(quantity), 0) FROM daily_usage
-                    WHERE user_id = :user_id AND metric = :metric AND day = :day) AS used,
-                  (SELECT COALESCE(SUM(quantity), 0) FROM usage_reservations
-                    WHERE user_id = :user_id AND metric = :metric AND day = :day AND state = 'held') AS reserved""",
-        user_id=user_id,
-        metric=metric,
-        day=day,
-    )
-    return (int(row["used"]), int(row["reserved"])) if row else (0, 0)
 
 
 def _is_over(gauge: Gauge) -> bool:
