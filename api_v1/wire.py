@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from turf_saas.errors import Fault, InvalidInput, Malformed
+from turf_saas.errors import Fault, InvalidInput, Malformed, pointer
 from turf_saas.values import can_be_stored
 
 MAX_BODY = 1024 * 1024
@@ -58,7 +58,7 @@ def read_query(model: type[Model]) -> Model:
         lists = dict(request.args.lists())
     except UnicodeDecodeError:
         raise Malformed("bad_request") from None
-    repeated = [Fault(_pointer(name), "field_repeated", {}) for name, values in lists.items() if len(values) > 1]
+    repeated = [Fault(pointer(name), "field_repeated", {}) for name, values in lists.items() if len(values) > 1]
     if repeated:
         raise invalid(repeated)
     given = {name: values[0] for name, values in lists.items()}
@@ -111,7 +111,7 @@ _HIDDEN = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 def refuse_unstorable(given: Any) -> None:
     """What fields of type Text see by themselves, for the others: dictionaries, passwords, free JSON."""
     found = _places(given, lambda value: isinstance(value, str) and not can_be_stored(value))
-    faults = [Fault(_pointer(*place), "field_text", {}) for place, _ in islice(found, MAX_FAULTS)]
+    faults = [Fault(pointer(*place), "field_text", {}) for place, _ in islice(found, MAX_FAULTS)]
     if faults:
         raise invalid(faults)
 
@@ -152,7 +152,7 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed("json_unreadable", reason="number") from None
     if reader.strange:
         places = list(islice(_places(found, lambda value: isinstance(value, _NoNumber)), MAX_FAULTS))
-        faults = [Fault(_pointer(*place), "field_type", {"expected": "number"}) for place, _ in places]
+        faults = [Fault(pointer(*place), "field_type", {"expected": "number"}) for place, _ in places]
         raise Malformed("json_unreadable", reason=places[0][1].text, faults=faults)
     return found
 
@@ -242,11 +242,6 @@ def invalid(faults: list[Fault]) -> InvalidInput:
     return InvalidInput("invalid_input", faults=faults, where=", ".join(fault.loc or "/" for fault in faults[:5]))
 
 
-def _pointer(*parts: Any) -> str:
-    """The JSON pointer to a field. A name that somebody made up to be long is cut."""
-    return "".join(f"/{str(part)[:100].replace('~', '~0').replace('/', '~1')}" for part in parts)
-
-
 _JSON_TYPES = {
     "int": "integer",
     "float": "number",
@@ -274,7 +269,7 @@ def _fault(detail: ErrorDetails) -> Fault:
     place = detail["loc"]
     if place[-1:] == ("[key]",):  # so pydantic says that the name of an entry is at fault, not its value
         place = place[:-1]
-    return Fault(_pointer(*place), code, params)
+    return Fault(pointer(*place), code, params)
 
 
 def _meaning(kind: str, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -20,6 +20,11 @@ class Fault:
     params: dict[str, Any]
 
 
+def pointer(*steps: object) -> str:
+    """The JSON pointer to a field. A name that somebody made up to be long is cut."""
+    return "".join(f"/{str(step)[:100].replace('~', '~0').replace('/', '~1')}" for step in steps)
+
+
 def _sentence(code: str, params: Mapping[str, Any]) -> str:
     return MESSAGES[code]["en"].format(**params) if code in MESSAGES else ""
 

@@ -197,6 +197,39 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Cette réservation a été libérée.",
         "en": "This reservation was released.",
     },
+    # -- prices, amounts, dates of a subscription
+    "decimal_invalid": {
+        "fr": 'Nombre invalide. Écrire un nombre décimal comme texte : "0.0004".',
+        "en": 'Invalid number. Write a decimal number as a text: "0.0004".',
+    },
+    "decimal_places": {
+        "fr": "{most} décimales au plus.",
+        "en": "{most} decimal places at most.",
+    },
+    "price_field_of_another_model": {
+        "fr": "Ce champ n'est pas du modèle {model}.",
+        "en": "This field is not one of the model {model}.",
+    },
+    "tier_without_bound": {
+        "fr": "Seul le dernier palier est sans borne : donner up_to.",
+        "en": "Only the last tier has no bound: give up_to.",
+    },
+    "last_tier_bounded": {
+        "fr": "Le dernier palier doit être sans borne : up_to null.",
+        "en": "The last tier must have no bound: up_to null.",
+    },
+    "tiers_not_rising": {
+        "fr": "La borne doit dépasser celle du palier d'avant : {former}.",
+        "en": "The bound must be above that of the tier before: {former}.",
+    },
+    "amount_too_large": {
+        "fr": "Le montant pour {metric} dépasse 2^53 centimes.",
+        "en": "The amount for {metric} exceeds 2^53 cents.",
+    },
+    "date_out_of_range": {
+        "fr": "La date {day} mène hors du calendrier.",
+        "en": "The date {day} leads out of the calendar.",
+    },
     # -- archives of usage
     "archive_too_recent": {
         "fr": "{day} est trop récent : des événements peuvent encore arriver. Au plus tard {latest}.",
@@ -283,6 +316,10 @@ MESSAGES: dict[str, dict[str, str]] = {
     "service_unavailable": {
         "fr": "Service momentanément indisponible.",
         "en": "The service is unavailable for a moment.",
+    },
+    "default_plan_missing": {
+        "fr": "BILLING_DEFAULT_PLAN={plan!r} : ce plan n'existe pas.",
+        "en": "BILLING_DEFAULT_PLAN={plan!r}: there is no such plan.",
     },
     "not_migrated": {
         "fr": "La base n'est pas à jour : lancer « flask billing migrate ».",
