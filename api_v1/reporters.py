@@ -8,9 +8,8 @@ from contextlib import contextmanager, nullcontext
 from api_v1.auth import Caller
 from api_v1.runtime import Runtime, current_runtime
 from billing_db import atomic
-from turf_saas import tenants, users
+from turf_saas import catalogue, tenants, users
 from turf_saas.errors import Fault, Forbidden, NotFound
-from turf_saas.plans import METRICS
 from turf_saas.users import User
 from turf_saas.values import UserId
 
@@ -23,9 +22,10 @@ def require_reporter(caller: Caller) -> None:
 
 def metric_fault(caller: Caller, metric: str, loc: str = "/metric") -> Fault | None:
     """A person without a key reports what is sold here, and makes up no metrics."""
-    if caller.scopes is None and not caller.is_admin and metric not in METRICS:
-        return Fault(loc, "metric_unknown", {"known": ", ".join(METRICS)})
-    return None
+    if caller.scopes is not None or caller.is_admin:
+        return None
+    known = catalogue.list_metrics(current_runtime().db(), caller.tenant_id)
+    return None if metric in known else Fault(loc, "metric_unknown", {"known": ", ".join(sorted(known))})
 
 
 def get_visible(caller: Caller, named: UserId | None) -> UserId:

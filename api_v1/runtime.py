@@ -16,9 +16,8 @@ import billing_db
 from api_v1.signals import usage_threshold_reached
 from api_v1.token_memory import TokenMemory
 from billing_db import Connection
-from turf_saas import schema, thresholds
+from turf_saas import catalogue, schema, tenants, thresholds
 from turf_saas.errors import SettingsError, Unavailable
-from turf_saas.plans import CATALOGUE
 from turf_saas.settings import Settings, read_settings, secret_is_weak
 from turf_saas.status import is_missing
 from turf_saas.users import UsersTable, get_users_table
@@ -97,6 +96,8 @@ class Runtime:
                 schema.migrate(db, self.now(), self.settings)
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
+            if catalogue.find_plan(db, tenants.FIRST, self.settings.default_plan) is None:
+                raise Unavailable("default_plan_missing", plan=self.settings.default_plan)
             self._users = get_users_table(db)
         finally:
             self._lock.release()
@@ -198,8 +199,6 @@ def _settings_or_exit(app: Flask) -> Settings:
             billing_db.sqlite_path(settings.database)
     except (SettingsError, billing_db.DatabaseRefused) as error:
         refuse_start(str(error))
-    if settings.default_plan not in CATALOGUE:
-        refuse_start(f"BILLING_DEFAULT_PLAN={settings.default_plan!r}: there is no such plan.")
     secret = jwt_secret(app)
     if settings.production and secret and secret_is_weak(secret):
         refuse_start("JWT_SECRET_KEY is known or shorter than 32 bytes: production needs a secret one.")

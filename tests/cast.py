@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
 
 from billing_db import Connection, atomic, execute
+from turf_saas import catalogue
 
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
 OTHER_TENANT = 2
@@ -98,6 +100,7 @@ def enter(db: Connection) -> Cast:
     )
     with atomic(db):
         execute(db, "INSERT INTO tenants (id, name) VALUES (:id, 'another')", id=OTHER_TENANT)
+        catalogue.copy_catalogue(db, datetime(2026, 1, 1, tzinfo=UTC), 1, OTHER_TENANT)
         for person in vars(cast).values():
             person.db = db
             execute(db, "INSERT INTO users (id, name) VALUES (:id, :name)", id=person.id, name=person.name)

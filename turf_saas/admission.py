@@ -13,7 +13,7 @@ from typing import NamedTuple
 from billing_db import Connection, atomic
 from turf_saas import plans, reservations, spending_caps, thresholds, usage
 from turf_saas.errors import TooMany
-from turf_saas.plans import UNLIMITED, Limit, PlanLimit, Window
+from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms, Window
 from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, list_used_on, without_expired, worst_level
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
@@ -139,17 +139,17 @@ def judge(
     """Where the user stands after `quantity` was counted (or held) in this transaction; QuotaExceeded past a limit."""
     today = local_day(now, settings.timezone)
     month = Month(today.year, today.month)
-    standing = find_standing(db, now, user.id, month)
+    standing = find_standing(db, now, settings, user.id, month)
     if terms.refuses and standing.cap_cents is not None:
         spending_caps.queue_up(db, user.id)
-        standing = find_standing(db, now, user.id, month)
-    plan = standing.plan or settings.default_plan
+        standing = find_standing(db, now, settings, user.id, month)
+    plan = standing.terms
     rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
     gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
     cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
     if over and reservations.expire(db, now, user.id, metric):
-        standing = find_standing(db, now, user.id, month)
+        standing = find_standing(db, now, settings, user.id, month)
         gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
         over = _is_over(gauge)
     counters = standing.counters
@@ -204,11 +204,11 @@ def _is_over(gauge: Gauge) -> bool:
     return gauge.limit is not None and gauge.used + gauge.reserved > gauge.limit
 
 
-def _cap_passed(settings: Settings, plan: str, counters: dict[str, tuple[int, int]], cap: int | None) -> bool:
+def _cap_passed(settings: Settings, plan: PlanTerms, counters: dict[str, tuple[int, int]], cap: int | None) -> bool:
     return cap is not None and _spoken_for(settings, plan, counters) > cap
 
 
-def _spoken_for(settings: Settings, plan: str, counters: dict[str, tuple[int, int]]) -> int:
+def _spoken_for(settings: Settings, plan: PlanTerms, counters: dict[str, tuple[int, int]]) -> int:
     """What the month's overage costs when all that is held is used as well."""
     return plans.overage_cents(settings, plan, {metric: sum(counter) for metric, counter in counters.items()})
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, snapshot, sqlite_path
 from turf_saas import demo, schema
-from turf_saas.plans import CATALOGUE, METRICS
+from turf_saas.catalogue import list_metrics
+from turf_saas.plans import terms_of
 from turf_saas.schema.host import is_named
 from turf_saas.settings import (
     LIMIT_PREFIX,
@@ -65,12 +66,10 @@ def examine_settings(
 
 
 def _strange_names(source: Mapping[str, Any]) -> Iterator[Finding]:
-    limits = {limit_name(plan, metric) for plan in CATALOGUE for metric in METRICS}
     for name in sorted(source):
-        if name.startswith(LIMIT_PREFIX):
-            if name not in limits:
-                yield Finding("settings", "warning", f"{name}: no such plan or metric.{_meant(name, limits)}")
-        elif name.startswith(OUR_PREFIXES) and name not in KNOWN and not name.startswith(MENTION_PREFIX):
+        if not name.startswith(OUR_PREFIXES) or name.startswith((LIMIT_PREFIX, MENTION_PREFIX)):
+            continue
+        if name not in KNOWN:
             yield Finding("settings", "warning", f"{name}: no such setting.{_meant(name, KNOWN)}")
 
 
@@ -115,6 +114,7 @@ def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Findin
         "users": lambda: _users(db, settings),
         **(of_sqlite if engine(db) == "sqlite" else {}),
         "counters": lambda: _counters(db),
+        "limits": lambda: _limits(db, settings),
         "plans": lambda: _plans(db),
         "metrics": lambda: _metrics(db),
         "statuses": lambda: _statuses(db),
@@ -202,14 +202,26 @@ def _counters(db: Connection) -> Finding:
     return Finding("counters", "error", f"{len(wrong)} counters disagree with the days: {'; '.join(wrong[:SHOWN])}.")
 
 
+def _limits(db: Connection, settings: Settings) -> Finding:
+    """Settings that replace what a plan includes, and name one that is not there."""
+    rows = fetch_all(db, "SELECT code, limits, prices, currency FROM billing_plans WHERE superseded_at IS NULL")
+    sold = [terms_of(row["code"], row["limits"], row["prices"], row["currency"]) for row in rows]
+    known = {limit_name(terms.code, metric) for terms in sold for metric in terms.limits}
+    strange = [
+        f"{name}: no such plan or metric.{_meant(name, known)}" for name in sorted(settings.limits.keys() - known)
+    ]
+    if strange:
+        return Finding("limits", "warning", " ".join(strange))
+    return Finding("limits", "ok", "Every limit that is set is one of a plan.")
+
+
 def _plans(db: Connection) -> Finding:
-    names = ", ".join(f":plan_{number}" for number in range(len(CATALOGUE)))
     unknown = fetch_all(
         db,
-        f"""SELECT plan, COUNT(*) AS rows FROM saas_subscriptions
-             WHERE status IN ('trialing', 'active', 'past_due') AND plan NOT IN ({names})
-             GROUP BY plan ORDER BY plan""",  # noqa: S608  placeholders
-        **{f"plan_{number}": code for number, code in enumerate(CATALOGUE)},
+        """SELECT plan, COUNT(*) AS rows FROM saas_subscriptions AS s
+            WHERE status IN ('trialing', 'active', 'past_due') AND plan_id IS NULL
+              AND NOT EXISTS (SELECT 1 FROM billing_plans AS p WHERE p.tenant_id = s.tenant_id AND p.code = s.plan)
+            GROUP BY plan ORDER BY plan""",
     )
     if unknown:
         said = _listed(unknown, "plan")
@@ -221,8 +233,13 @@ def _plans(db: Connection) -> Finding:
 
 def _metrics(db: Connection) -> Finding:
     """A mistyped metric is counted, and limited and billed by nobody."""
-    used = fetch_all(db, "SELECT metric, COUNT(*) AS rows FROM usage_counters GROUP BY metric ORDER BY metric")
-    unknown = [row for row in used if row["metric"] not in METRICS]
+    rows = fetch_all(
+        db,
+        """SELECT tenant_id, metric, COUNT(*) AS rows FROM usage_counters
+            GROUP BY tenant_id, metric ORDER BY metric, tenant_id""",
+    )
+    known = {tenant_id: list_metrics(db, tenant_id) for tenant_id in {row["tenant_id"] for row in rows}}
+    unknown = [row for row in rows if row["metric"] not in known[row["tenant_id"]]]
     if unknown:
         said = _listed(unknown, "metric")
         return Finding(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from billing_db import Connection, fetch_all
 from turf_saas import plans, spending_caps, subscriptions
 from turf_saas.many import parts
-from turf_saas.plans import UNLIMITED, Limit, PlanLimit
+from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms
 from turf_saas.settings import Settings
 from turf_saas.spending_caps import Spending
 from turf_saas.values import Month, UserId, end_of_day, instant_text, local_day
@@ -88,13 +88,23 @@ def get_consumption(
     """The month's use against its limits; a past month is judged by the plan in force at its end."""
     current = Month.of(now, settings.timezone)
     month = month or current
-    standing = find_standing(db, now, user_id, month)
-    plan = standing.plan
+    standing = find_standing(db, now, settings, user_id, month)
+    plan, terms = standing.plan, standing.terms
     if month < current:
-        plan = subscriptions.find_plan_before(db, user_id, month.ends_at(settings.timezone))
-    plan = plan or settings.default_plan
-    gauges = gauges_of(without_expired(db, now, user_id, month, standing.counters), plans.limits_of(settings, plan))
-    return Consumption(user_id, plan, month, gauges)
+        plan, terms = find_plan_of(db, settings, user_id, month)
+    counters = without_expired(db, now, user_id, month, standing.counters)
+    return Consumption(user_id, plan, month, gauges_of(counters, plans.limits_of(settings, terms)))
+
+
+def find_plan_of(db: Connection, settings: Settings, user_id: UserId, month: Month) -> tuple[str, PlanTerms]:
+    """The plan that was in force at a past month's end."""
+    end = month.ends_at(settings.timezone)
+    held = subscriptions.find_plan_before(db, user_id, end)
+    if held.plan_id is not None:
+        terms = plans.find_terms(db, settings, held.plan_id)
+    else:
+        terms = plans.find_terms_before(db, settings, user_id, held.plan, end)
+    return held.plan or settings.default_plan, terms
 
 
 @dataclass(frozen=True)
@@ -124,10 +134,9 @@ class Quotas:
 def get_quotas(db: Connection, now: datetime, settings: Settings, user_id: UserId) -> Quotas:
     """Every metric of the plan and every other one that was used. A hold whose time is over counts for nothing."""
     today, month = local_day(now, settings.timezone), Month.of(now, settings.timezone)
-    standing = find_standing(db, now, user_id, month)
-    plan = standing.plan or settings.default_plan
+    standing = find_standing(db, now, settings, user_id, month)
     counters = without_expired(db, now, user_id, month, standing.counters)
-    rules = plans.plan_limits(settings, plan)
+    rules = plans.plan_limits(settings, standing.terms)
     of_today = {}
     if any(rule.window == "day" for rule in rules.values()):
         of_today = list_used_on(db, now, user_id, today.isoformat())
@@ -138,8 +147,8 @@ def get_quotas(db: Connection, now: datetime, settings: Settings, user_id: UserI
             used, reserved = of_today.get(gauge.metric, (0, 0))
             gauge, ends = Gauge(gauge.metric, used, rule.included, reserved), today  # noqa: PLW2901
         found.append(Quota(rule, gauge, instant_text(end_of_day(ends, settings.timezone))))
-    spending = spending_caps.spending_of(settings, plan, counters, standing.cap_cents)
-    return Quotas(user_id, plan, month, tuple(found), spending)
+    spending = spending_caps.spending_of(settings, standing.terms, counters, standing.cap_cents)
+    return Quotas(user_id, standing.plan, month, tuple(found), spending)
 
 
 def list_used_on(db: Connection, now: datetime, user_id: UserId, day: str) -> dict[str, tuple[int, int]]:
@@ -161,28 +170,35 @@ def list_used_on(db: Connection, now: datetime, user_id: UserId, day: str) -> di
 
 
 class Standing(NamedTuple):
-    """Where a user stands in a month: today's plan (None: the default one), used and reserved per metric, the cap."""
+    """Where a user stands in a month: today's plan as it is named and as it decides, used and reserved, the cap."""
 
-    plan: str | None
+    plan: str
+    terms: PlanTerms
     counters: dict[str, tuple[int, int]]
     cap_cents: int | None
 
 
-def find_standing(db: Connection, now: datetime, user_id: UserId, month: Month) -> Standing:
+def find_standing(db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month) -> Standing:
     """In one statement, for each is a wait among busy threads."""
     rows = fetch_all(
         db,
-        f"""SELECT s.plan, c.metric, c.used, c.reserved, k.amount_cents
-              FROM (SELECT 1 AS one) AS always
+        f"""SELECT whose.tenant_id, s.plan, p.code, p.limits, p.prices, p.currency,
+                   c.metric, c.used, c.reserved, k.amount_cents
+              FROM (SELECT COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id), 1) AS tenant_id)
+                   AS whose
               LEFT JOIN saas_subscriptions AS s ON s.user_id = :user_id AND {subscriptions.GIVES_ITS_PLAN}
+              LEFT JOIN billing_plans AS p ON {plans.PLAN_IN_FORCE}
               LEFT JOIN billing_spending_caps AS k ON k.user_id = :user_id
-              LEFT JOIN usage_counters AS c ON c.user_id = :user_id AND c.month = :month""",  # noqa: S608  a constant
+              LEFT JOIN usage_counters AS c ON c.user_id = :user_id AND c.month = :month""",  # noqa: S608  constants
         user_id=user_id,
         now=instant_text(now),
         month=str(month),
+        default_plan=settings.default_plan,
     )
+    first = rows[0]
     counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
-    return Standing(rows[0]["plan"], counters, rows[0]["amount_cents"])
+    terms = plans.found_or_default(db, settings, first, first["plan"])
+    return Standing(first["plan"] or settings.default_plan, terms, counters, first["amount_cents"])
 
 
 def list_near_limits(
@@ -192,23 +208,28 @@ def list_near_limits(
     least = min((SOFT_PERCENT, *settings.alert_thresholds))
     month = str(Month.of(now, settings.timezone))
     found: dict[tuple[UserId, str], Gauge] = {}
-    limits: dict[str | None, dict[str, Limit]] = {}
     for part in parts(user_ids):
         rows = fetch_all(
             db,
-            f"""SELECT c.user_id, c.metric, c.used, s.plan
+            f"""SELECT c.user_id, c.metric, c.used, s.plan, whose.tenant_id, p.code, p.limits, p.prices, p.currency
                   FROM usage_counters AS c
+                  JOIN (SELECT u.user_id, COALESCE(a.tenant_id, 1) AS tenant_id
+                          FROM (SELECT DISTINCT user_id FROM usage_counters
+                                 WHERE month = :month AND user_id IN ({", ".join(f":u{n}" for n in range(len(part)))}))
+                               AS u
+                          LEFT JOIN billing_accounts AS a ON a.user_id = u.user_id) AS whose
+                    ON whose.user_id = c.user_id
                   LEFT JOIN saas_subscriptions AS s ON s.user_id = c.user_id AND {subscriptions.GIVES_ITS_PLAN}
-                 WHERE c.month = :month AND c.user_id IN ({", ".join(f":u{n}" for n in range(len(part)))})""",  # noqa: S608
+                  LEFT JOIN billing_plans AS p ON {plans.PLAN_IN_FORCE}
+                 WHERE c.month = :month""",  # noqa: S608
             now=instant_text(now),
             month=month,
+            default_plan=settings.default_plan,
             **{f"u{n}": user_id for n, user_id in enumerate(part)},
         )
         for row in rows:
-            plan = row["plan"]
-            if plan not in limits:
-                limits[plan] = plans.limits_of(settings, plan or settings.default_plan)
-            limit = limits[plan].get(row["metric"])
+            limits = plans.limits_of(settings, plans.found_or_default(db, settings, row, row["plan"]))
+            limit = limits.get(row["metric"])
             if limit is not None and row["used"] * 100 >= limit * least:
                 found[row["user_id"], row["metric"]] = Gauge(row["metric"], row["used"], limit)
     return [(user_id, gauge) for (user_id, _), gauge in found.items()]

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from billing_db import Connection, atomic, engine, execute, fetch_one
 from turf_saas import plans
+from turf_saas.plans import PlanTerms
 from turf_saas.settings import Settings
 from turf_saas.users import User
 from turf_saas.values import UserId, instant_text
@@ -53,7 +54,7 @@ def queue_up(db: Connection, user_id: UserId) -> None:
 
 
 def spending_of(
-    settings: Settings, plan: str, counters: Mapping[str, tuple[int, int]], cap_cents: int | None
+    settings: Settings, plan: PlanTerms, counters: Mapping[str, tuple[int, int]], cap_cents: int | None
 ) -> Spending:
     """Where a month stands: counters are used and reserved per metric."""
     used = {metric: used for metric, (used, _) in counters.items()}
@@ -61,7 +62,7 @@ def spending_of(
     return Spending(cap_cents, overage, cap_cents is not None and _is_reached(settings, plan, counters, cap_cents))
 
 
-def _is_reached(settings: Settings, plan: str, counters: Mapping[str, tuple[int, int]], cap_cents: int) -> bool:
+def _is_reached(settings: Settings, plan: PlanTerms, counters: Mapping[str, tuple[int, int]], cap_cents: int) -> bool:
     """Whether there is a metric of which one unit more would cost more than the cap, with what is held for others."""
     spoken_for = {metric: used + reserved for metric, (used, reserved) in counters.items()}
     return any(

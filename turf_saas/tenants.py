@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing_db import Connection, atomic, fetch_one
+from turf_saas import catalogue
 from turf_saas.errors import NotFound
 from turf_saas.ids import insert_row
 from turf_saas.values import instant_text
@@ -31,6 +32,8 @@ def get_tenant(db: Connection, tenant_id: int) -> Tenant:
 
 
 def create_tenant(db: Connection, now: datetime, name: str) -> Tenant:
+    """It sells from the start what tenant 1 sells now."""
     with atomic(db):
         tenant_id = insert_row(db, "tenants", "id", name=name, created_at=instant_text(now))
+        catalogue.copy_catalogue(db, now, FIRST, tenant_id)
     return Tenant(tenant_id, name, instant_text(now))

@@ -14,14 +14,15 @@ from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from turf_saas import quotas
 from turf_saas.messages import MESSAGES, say
-from turf_saas.plans import CATALOGUE, limits_of
 from turf_saas.quotas import Consumption, Gauge
 from turf_saas.settings import read_settings
+from turf_saas.starter_plans import STARTERS
 from turf_saas.values import Month
 
 __all__ = ["PLAN_LIMITS", "PLAN_NAMES", "billing_bp"]  # noqa: F822  __getattr__ below gives PLAN_LIMITS
 
-PLAN_NAMES = {plan.code: plan.name for plan in CATALOGUE.values()}
+# As the reference had them, of the plans that a new database sells. GET /plans says what is sold now.
+PLAN_NAMES = {plan["code"]: plan["name"] for plan in STARTERS}
 
 
 @route(
@@ -86,5 +87,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = read_settings({"TURF_SAAS_DB": ".", **os.environ})
     return {
-        code: {f"monthly_{metric}": limit for metric, limit in limits_of(settings, code).items()} for code in CATALOGUE
+        plan["code"]: {
+            f"monthly_{metric}": settings.limit(plan["code"], metric, limit["included"])
+            for metric, limit in plan["limits"].items()
+        }
+        for plan in STARTERS
     }

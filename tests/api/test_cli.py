@@ -218,7 +218,18 @@ def test_a_healthy_house_has_no_error_and_nothing_is_changed(run: Run, engine: s
     alice.has_used(5)
     well = run("doctor", "--json", BILLING_TIMEZONE="Europe/Paris")
     assert {found["level"] for found in json.loads(well.stdout)["findings"]} == {"ok"}
-    checks = ["settings", "schema", "users", "counters", "plans", "metrics", "statuses", "instants", "rejects"]
+    checks = [
+        "settings",
+        "schema",
+        "users",
+        "counters",
+        "limits",
+        "plans",
+        "metrics",
+        "statuses",
+        "instants",
+        "rejects",
+    ]
     if engine == "sqlite":
         checks[3:3] = ["integrity", "foreign_keys", "journal", "file_mode"]
     assert [found["check"] for found in json.loads(well.stdout)["findings"]] == checks
@@ -257,11 +268,9 @@ def test_settings_that_look_mistyped_are_warnings(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("BILLING_MENTION_PENALTY", "3 fois le taux légal")
     told = run("doctor", "--json")
     assert told.exit_code == 0
+    sentence = "BILLING_LIMIT_PREMIUN_API_CALLS: no such plan or metric. Is BILLING_LIMIT_PREMIUM_API_CALLS meant?"
+    assert findings(told, "limits") == [("warning", sentence)]
     assert findings(told, "settings") == [
-        (
-            "warning",
-            "BILLING_LIMIT_PREMIUN_API_CALLS: no such plan or metric. Is BILLING_LIMIT_PREMIUM_API_CALLS meant?",
-        ),
         ("warning", "BILLING_TIMEZON: no such setting. Is BILLING_TIMEZONE meant?"),
         ("warning", "BILLING_TIMEZONE is UTC: for users in France a month then ends at 1 or 2 o'clock in the morning."),
     ]

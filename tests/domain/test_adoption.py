@@ -303,8 +303,8 @@ def test_the_winner_has_held_since_ever(make: Make) -> None:
         {"user_id": 1, "plan": "pro", "status": "active", "created_at": "2026-04-01 00:00:00"},
     )
     adopt(db)
-    assert subscriptions.find_plan_before(db, 1, datetime(2019, 1, 1, tzinfo=UTC)) == "pro"
-    assert subscriptions.find_plan_before(db, 1, NOW) == "pro"
+    assert subscriptions.find_plan_before(db, 1, datetime(2019, 1, 1, tzinfo=UTC)).plan == "pro"
+    assert subscriptions.find_plan_before(db, 1, NOW).plan == "pro"
     assert get_consumption(db, NOW, read_settings({"TURF_SAAS_DB": "unused"}), 1).plan == "pro"
 
 

@@ -110,10 +110,11 @@ def test_a_second_run_does_nothing_while_another_holds_every_lock(
 def test_the_record_says_what_was_applied_and_when(empty: Connection, settings: Settings) -> None:
     schema.migrate(empty, NOW, settings)
     recorded = rows(empty, "SELECT number, name, sha256, applied_at FROM billing_migrations")
-    first, second = schema.migrations(schema.engine(empty))
+    first, second, third = schema.migrations(schema.engine(empty))
     assert recorded == [
         (1, "foundation", first.sha256, "2026-06-01T08:00:00Z"),
         (2, "metering", second.sha256, "2026-06-01T08:00:00Z"),
+        (3, "subscriptions", third.sha256, "2026-06-01T08:00:00Z"),
     ]
 
 
@@ -198,10 +199,11 @@ def test_a_later_migration_is_applied_alone_and_may_not_break_a_reference(
     def apply(db: Connection, step: Migration) -> None:
         run_script(db, step.sql)
 
-    third = Migration(3, "pets", "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
-    assert runner.migrate(db, "now", [*done, third], apply) == ["0003_pets"]
+    pets = Migration(len(done) + 1, "pets", "CREATE TABLE pets (owner BIGINT REFERENCES users (id));\n")
+    assert runner.migrate(db, "now", [*done, pets], apply) == [str(pets)]
+    orphan = Migration(pets.number + 1, "orphan", "INSERT INTO pets VALUES (99);\n")
     with pytest.raises(billing_db.DatabaseError, match="pets"):
-        runner.migrate(db, "now", [*done, third, Migration(4, "orphan", "INSERT INTO pets VALUES (99);\n")], apply)
+        runner.migrate(db, "now", [*done, pets, orphan], apply)
     assert rows(db, "SELECT * FROM pets") == []
 
 

@@ -14,10 +14,11 @@ import billing_db
 from billing_db import Connection, fetch_all, fetch_one
 from tests.cast import Cast, Person
 from tests.domain.tables import change
-from turf_saas import admission, metering, plans, quotas, reservations
+from turf_saas import admission, catalogue, metering, quotas, reservations
 from turf_saas.admission import QuotaExceeded
+from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, InvalidInput, NotFound
-from turf_saas.plans import Plan, PlanLimit
+from turf_saas.plans import PlanLimit
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings, read_settings
 from turf_saas.users import User
@@ -175,9 +176,9 @@ def test_more_than_a_counter_holds_cannot_be_reserved(db: Connection, settings: 
 
 
 @pytest.fixture
-def _a_daily_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_daily_plan(db: Connection) -> None:
     limits = {"api_calls": PlanLimit(50), "tokens": PlanLimit(100, "hard", "day")}
-    monkeypatch.setitem(plans.CATALOGUE, "daily", Plan("daily", "Daily", limits))
+    catalogue.create_plan(db, NOW, 1, PlanDraft("daily", "Daily", 0, "EUR", limits=limits))
 
 
 @pytest.mark.usefixtures("_a_daily_plan")

@@ -10,6 +10,7 @@ import pytest
 
 from billing_db import Connection, fetch_all
 from tests.cast import Cast, Person
+from tests.starters import terms_of_starter
 from turf_saas import admission, quotas, spending_caps
 from turf_saas.admission import QuotaExceeded, Terms
 from turf_saas.settings import Settings, read_settings
@@ -54,11 +55,13 @@ def test_cents_are_counted_past_what_is_included(
     calls: int, held: int, tokens: int, cap: int | None, overage: int, reached: bool
 ) -> None:
     counters = {"api_calls": (calls, held), "tokens": (tokens, 0)}
-    assert spending_of(SETTINGS, "premium", counters, cap) == Spending(cap, overage, reached)
+    assert spending_of(SETTINGS, terms_of_starter("premium"), counters, cap) == Spending(cap, overage, reached)
 
 
 def test_a_plan_without_prices_costs_nothing_more() -> None:
-    assert spending_of(SETTINGS, "free", {"api_calls": (9_999, 0)}, 0) == Spending(0, 0, reached=False)
+    assert spending_of(SETTINGS, terms_of_starter("free"), {"api_calls": (9_999, 0)}, 0) == Spending(
+        0, 0, reached=False
+    )
 
 
 @pytest.mark.parametrize("cents", [0, 1, MOST])

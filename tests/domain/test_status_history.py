@@ -123,12 +123,12 @@ def test_truncate_ends_every_subscription(on_postgresql: Connection) -> None:
     db = on_postgresql
     for user_id, status in ((1, "active"), (2, "canceled"), (3, "unpaid")):
         insert(db, "saas_subscriptions", {"user_id": user_id, "plan": "pro", "status": status})
-    change(db, "TRUNCATE saas_subscriptions")
+    change(db, "TRUNCATE saas_subscriptions CASCADE")
     ended = rows(db, "SELECT tenant_id, user_id, status FROM billing_status_history ORDER BY id OFFSET 3")
     assert sorted(ended) == [(1, 1, "canceled"), (2, 3, "canceled")]
 
 
 def test_subscriptions_and_their_history_can_be_emptied_together(on_postgresql: Connection) -> None:
     insert(on_postgresql, "saas_subscriptions", {"user_id": 1, "plan": "pro", "status": "active"})
-    change(on_postgresql, "TRUNCATE saas_subscriptions, billing_status_history")
+    change(on_postgresql, "TRUNCATE saas_subscriptions, billing_status_history CASCADE")
     assert rows(on_postgresql, "SELECT id FROM billing_status_history") == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from turf_saas.plans import CATALOGUE, limits_of
 from turf_saas.settings import (
     LIMIT_PREFIX,
     MENTION_PREFIX,
@@ -14,14 +13,15 @@ from turf_saas.settings import (
     limit_name,
     read_settings,
 )
+from turf_saas.starter_plans import STARTERS
 
 LINES = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8").splitlines()
 NAMED = [match for match in (re.fullmatch(r"#([A-Z][A-Z_]+)=(.*)", line) for line in LINES) if match]
 GIVEN = {match[1]: match[2] for match in NAMED}
 LIMITS = {
-    limit_name(plan.code, metric): "unlimited" if limit is None else str(limit)
-    for plan in CATALOGUE.values()
-    for metric, limit in limits_of(read_settings({"TURF_SAAS_DB": "x"}), plan.code).items()
+    limit_name(plan["code"], metric): str(limit["included"])
+    for plan in STARTERS
+    for metric, limit in plan["limits"].items()
 }
 OF_THE_HOST = {"JWT_SECRET_KEY": "", "PORT": "5000", "TURF_SAAS_DB": "instance/turf_saas.db"}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.starters import terms_of_starter
 from turf_saas.errors import SettingsError
 from turf_saas.plans import limits_of
 from turf_saas.settings import Settings, read_settings, secret_is_weak
@@ -24,9 +25,9 @@ def test_without_anything_set_the_defaults_hold() -> None:
     assert settings.payment_days == 30
     assert settings.late_usage == "next_invoice"
     assert settings.self_report is False
-    assert limits_of(settings, "free") == {"api_calls": 300, "tokens": 100_000}
-    assert limits_of(settings, "premium") == {"api_calls": 3_000, "tokens": 1_000_000}
-    assert limits_of(settings, "pro") == {"api_calls": 30_000, "tokens": 10_000_000}
+    assert limits_of(settings, terms_of_starter("free")) == {"api_calls": 300, "tokens": 100_000}
+    assert limits_of(settings, terms_of_starter("premium")) == {"api_calls": 3_000, "tokens": 1_000_000}
+    assert limits_of(settings, terms_of_starter("pro")) == {"api_calls": 30_000, "tokens": 10_000_000}
 
 
 def test_the_database_is_required() -> None:
@@ -40,8 +41,8 @@ def test_the_database_is_required() -> None:
 )
 def test_a_limit_is_a_whole_number_or_unlimited(given: Any, limit: int | None) -> None:
     settings = read(BILLING_LIMIT_FREE_API_CALLS=given)
-    assert limits_of(settings, "free") == {"api_calls": limit, "tokens": 100_000}
-    assert limits_of(settings, "premium")["api_calls"] == 3_000
+    assert limits_of(settings, terms_of_starter("free")) == {"api_calls": limit, "tokens": 100_000}
+    assert limits_of(settings, terms_of_starter("premium"))["api_calls"] == 3_000
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,34 @@ CREATE TABLE billing_login_failures (
 CREATE INDEX billing_login_failures_account ON billing_login_failures (account, failed_at);
 CREATE INDEX billing_login_failures_address ON billing_login_failures (address, failed_at);
 
+-- What is sold: a row per version of a plan, never changed once written, so that a subscriber keeps what he bought.
+-- superseded_at: an edit has made a newer version. renews_as: whose period ends goes on with that one.
+CREATE TABLE billing_plans (
+    id ${pk},
+    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    code ${text} NOT NULL,
+    version ${int} NOT NULL CHECK (version >= 1),
+    name TEXT NOT NULL,
+    description TEXT NOT NULL DEFAULT '',
+    billing_interval TEXT NOT NULL DEFAULT 'month' CHECK (billing_interval IN ('month', 'year')),
+    cycle TEXT NOT NULL DEFAULT 'calendar' CHECK (cycle IN ('calendar', 'anniversary')),
+    amount_cents ${int} NOT NULL CHECK (${is_int amount_cents} AND amount_cents BETWEEN 0 AND 9007199254740992),
+    currency TEXT NOT NULL DEFAULT 'EUR' CHECK (length(currency) = 3),
+    tax_behavior TEXT NOT NULL DEFAULT 'exclusive' CHECK (tax_behavior IN ('exclusive', 'inclusive')),
+    trial_days ${int} NOT NULL DEFAULT 0 CHECK (trial_days BETWEEN 0 AND 730),
+    stripe_price_id TEXT,
+    limits TEXT NOT NULL DEFAULT '{}',
+    prices TEXT NOT NULL DEFAULT '[]',
+    renews_as ${int} REFERENCES billing_plans (id),
+    created_at ${text} NOT NULL DEFAULT (${now}),
+    created_by TEXT,
+    superseded_at ${text},
+    archived_at ${text},
+    UNIQUE (tenant_id, code, version)
+);
+CREATE UNIQUE INDEX billing_plans_current ON billing_plans (tenant_id, code) WHERE superseded_at IS NULL;
+${starter_plans}
+
 -- Who is on which plan. user_id, plan and status are all that the outside has to write. Live are trialing,
 -- active, past_due and unpaid; ours end as canceled, and another program's own words mean ended as well.
 CREATE TABLE saas_subscriptions (
@@ -81,6 +109,8 @@ CREATE TABLE saas_subscriptions (
     plan TEXT DEFAULT 'free',
     status TEXT NOT NULL DEFAULT 'active',
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    -- Which version of the plan. NULL, as others write it: the newest.
+    plan_id ${int} REFERENCES billing_plans (id),
     billed_by TEXT NOT NULL DEFAULT 'local' CHECK (billed_by IN ('local', 'stripe')),
     cycle TEXT NOT NULL DEFAULT 'calendar' CHECK (cycle IN ('calendar', 'anniversary')),
     effective_at ${text},
@@ -91,6 +121,12 @@ CREATE TABLE saas_subscriptions (
     canceled_at ${text},
     ended_at ${text},
     stripe_subscription_id TEXT UNIQUE,
+    -- The local day from which its periods are counted; the plan that it goes on with, and from when.
+    anchor ${text},
+    pending_plan_id ${int} REFERENCES billing_plans (id),
+    pending_at ${text},
+    -- Counted up by each change of ours: who has looked at another state than he changes is told so.
+    revision ${int} NOT NULL DEFAULT 0,
     -- A change that says when, by whom and why sets these three; the history takes them and changed_at is NULL again.
     changed_at ${text},
     changed_by TEXT,
@@ -104,6 +140,7 @@ CREATE UNIQUE INDEX saas_subscriptions_one_live ON saas_subscriptions (user_id)
 CREATE INDEX saas_subscriptions_user ON saas_subscriptions (user_id);
 CREATE INDEX saas_subscriptions_due ON saas_subscriptions (current_period_end)
     WHERE status IN ('trialing', 'active', 'past_due');
+CREATE INDEX saas_subscriptions_plan ON saas_subscriptions (plan_id);
 
 -- Which state something was in, from when, by whom and why. Triggers write it, whoever changes the row; of two rows the
 -- later written one holds, from its `at` on.
@@ -117,7 +154,8 @@ CREATE TABLE billing_status_history (
     status TEXT NOT NULL,
     at ${text} NOT NULL,
     actor TEXT,
-    reason TEXT
+    reason TEXT,
+    plan_id ${int} REFERENCES billing_plans (id)
 );
 CREATE INDEX billing_status_history_user ON billing_status_history (user_id, subject, id);
 

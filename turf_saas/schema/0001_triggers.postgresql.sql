@@ -136,14 +136,16 @@ DECLARE
     last_at TEXT COLLATE "C";
     is_known BOOLEAN;
 BEGIN
-    SELECT MAX(at) FILTER (WHERE at <= ${now}), COALESCE(bool_or(subject_id = NEW.id), FALSE) INTO last_at, is_known
+    SELECT MAX(at) FILTER (WHERE at <= GREATEST(${now}, moment)), COALESCE(bool_or(subject_id = NEW.id), FALSE)
+      INTO last_at, is_known
       FROM billing_status_history WHERE user_id = NEW.user_id AND subject = 'subscription';
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+    INSERT INTO billing_status_history
+        (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
     VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
             CASE WHEN is_known THEN GREATEST(moment, NEW.effective_at)
                  WHEN last_at IS NULL THEN COALESCE(NEW.effective_at, '0001-01-01T00:00:00Z')
                  ELSE GREATEST(COALESCE(NEW.effective_at, NEW.created_at), last_at) END,
-            NEW.changed_by, NEW.change_reason);
+            NEW.changed_by, NEW.change_reason, NEW.plan_id);
     UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
     RETURN NULL;
 END $$;
@@ -157,42 +159,49 @@ CREATE FUNCTION billing_note_subscription() RETURNS trigger LANGUAGE plpgsql SET
 DECLARE
     signed BOOLEAN := NEW.changed_at IS DISTINCT FROM OLD.changed_at;
     moment TEXT COLLATE "C" := COALESCE(CASE WHEN signed THEN billing_instant(NEW.changed_at) END, ${now});
-    same BOOLEAN := NEW.user_id = OLD.user_id AND NEW.plan IS NOT DISTINCT FROM OLD.plan AND NEW.status = OLD.status;
+    same BOOLEAN := NEW.user_id = OLD.user_id AND NEW.plan IS NOT DISTINCT FROM OLD.plan
+        AND (NEW.plan_id IS NULL OR NEW.plan_id IS NOT DISTINCT FROM OLD.plan_id) AND NEW.status = OLD.status;
+    -- Who writes another plan and knows nothing of versions means the newest one.
+    is_stale BOOLEAN := NEW.plan IS DISTINCT FROM OLD.plan AND NEW.plan_id IS NOT DISTINCT FROM OLD.plan_id;
 BEGIN
     IF same AND NEW.effective_at IS NOT DISTINCT FROM OLD.effective_at THEN
         RETURN NULL;
     END IF;
     IF OLD.status <> 'canceled' AND (NEW.user_id <> OLD.user_id
             OR (NEW.effective_at > moment AND NEW.effective_at > COALESCE(OLD.effective_at, ''))) THEN
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-        VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', moment);
+        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, plan_id)
+        VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', moment, OLD.plan_id);
     END IF;
     IF same AND NEW.effective_at < OLD.effective_at AND OLD.effective_at <= moment THEN
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+        INSERT INTO billing_status_history
+            (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
         SELECT tenant_id, user_id, subject, subject_id, plan, status,
-               CASE id WHEN MIN(id) OVER () THEN NEW.effective_at ELSE at END, actor, reason
+               CASE id WHEN MIN(id) OVER () THEN NEW.effective_at ELSE at END, actor, reason, plan_id
           FROM billing_status_history
          WHERE user_id = NEW.user_id AND subject = 'subscription' AND subject_id = NEW.id
          ORDER BY id;
     ELSE
-        INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+        INSERT INTO billing_status_history
+            (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
         VALUES (NEW.tenant_id, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
                 CASE WHEN NEW.user_id = OLD.user_id AND NEW.effective_at IS DISTINCT FROM OLD.effective_at
                           AND NEW.status IN ('trialing', 'active', 'past_due') THEN COALESCE(NEW.effective_at, moment)
                      ELSE GREATEST(moment, NEW.effective_at) END,
-                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END);
+                CASE WHEN signed THEN NEW.changed_by END, CASE WHEN signed THEN NEW.change_reason END,
+                CASE WHEN NOT is_stale THEN NEW.plan_id END);
     END IF;
+    UPDATE saas_subscriptions SET plan_id = NULL WHERE id = NEW.id AND is_stale AND plan_id IS NOT NULL;
     UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
     RETURN NULL;
 END $$;
-CREATE TRIGGER saas_subscriptions_noted AFTER UPDATE OF user_id, plan, status, effective_at
+CREATE TRIGGER saas_subscriptions_noted AFTER UPDATE OF user_id, plan, plan_id, status, effective_at
     ON saas_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_subscription();
 
 CREATE FUNCTION billing_end_subscription() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, plan_id)
     VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled',
-            GREATEST(${now}, OLD.effective_at));
+            GREATEST(${now}, OLD.effective_at), OLD.plan_id);
     RETURN NULL;
 END $$;
 CREATE TRIGGER saas_subscriptions_removed AFTER DELETE ON saas_subscriptions
@@ -200,8 +209,8 @@ CREATE TRIGGER saas_subscriptions_removed AFTER DELETE ON saas_subscriptions
 
 CREATE FUNCTION billing_end_all_subscriptions() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-    SELECT tenant_id, user_id, 'subscription', id, plan, 'canceled', GREATEST(${now}, effective_at)
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, plan_id)
+    SELECT tenant_id, user_id, 'subscription', id, plan, 'canceled', GREATEST(${now}, effective_at), plan_id
       FROM saas_subscriptions WHERE status <> 'canceled';
     RETURN NULL;
 END $$;

@@ -193,14 +193,16 @@ END;
 
 CREATE TRIGGER saas_subscriptions_opened AFTER INSERT ON saas_subscriptions
 BEGIN
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+    INSERT INTO billing_status_history
+        (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
     SELECT ${tenant_of NEW.user_id}, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
            CASE WHEN is_known THEN MAX(moment, COALESCE(since, ''))
                 WHEN last_at IS NULL THEN COALESCE(since, '0001-01-01T00:00:00Z')
                 ELSE MAX(COALESCE(since, ${told NEW.created_at}), last_at) END,
-           NEW.changed_by, NEW.change_reason
+           NEW.changed_by, NEW.change_reason, NEW.plan_id
       FROM (SELECT COALESCE(${instant NEW.changed_at}, ${now}) AS moment, ${told NEW.effective_at} AS since,
-                   MAX(CASE WHEN at <= ${now} THEN at END) AS last_at, COALESCE(MAX(subject_id = NEW.id), 0) AS is_known
+                   MAX(CASE WHEN at <= MAX(${now}, COALESCE(${instant NEW.changed_at}, '')) THEN at END) AS last_at,
+                   COALESCE(MAX(subject_id = NEW.id), 0) AS is_known
               FROM billing_status_history WHERE user_id = NEW.user_id AND subject = 'subscription');
     UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
 END;
@@ -208,47 +210,56 @@ END;
 -- Without changed_at a change is of now, and unsigned. First the old user or the old plan is left: when the row goes to
 -- another user, or begins later than now. Then the beginning of what has begun moves back and takes along what followed
 -- it; anything else is one row, not before the subscription begins.
-CREATE TRIGGER saas_subscriptions_changed AFTER UPDATE OF user_id, plan, status, effective_at ON saas_subscriptions
+CREATE TRIGGER saas_subscriptions_changed AFTER UPDATE OF user_id, plan, plan_id, status, effective_at
+    ON saas_subscriptions
     WHEN NEW.user_id <> OLD.user_id OR NEW.plan IS NOT OLD.plan OR NEW.status <> OLD.status
+      OR (NEW.plan_id IS NOT NULL AND NEW.plan_id IS NOT OLD.plan_id)
       OR ${told NEW.effective_at} IS NOT ${told OLD.effective_at}
 BEGIN
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
-    SELECT OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', moment
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, plan_id)
+    SELECT OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled', moment, OLD.plan_id
       FROM (SELECT COALESCE(CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN ${instant NEW.changed_at} END, ${now})
                    AS moment, ${told NEW.effective_at} AS since, ${told OLD.effective_at} AS old_since)
      WHERE OLD.status <> 'canceled'
        AND (NEW.user_id <> OLD.user_id OR (since > moment AND since > COALESCE(old_since, '')));
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+    INSERT INTO billing_status_history
+        (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
     SELECT tenant_id, user_id, subject, subject_id, plan, status,
-           CASE id WHEN MIN(id) OVER () THEN ${told NEW.effective_at} ELSE at END, actor, reason
+           CASE id WHEN MIN(id) OVER () THEN ${told NEW.effective_at} ELSE at END, actor, reason, plan_id
       FROM billing_status_history
      WHERE user_id = NEW.user_id AND subject = 'subscription' AND subject_id = NEW.id
-       AND NEW.user_id = OLD.user_id AND NEW.plan IS OLD.plan AND NEW.status = OLD.status
+       AND NEW.user_id = OLD.user_id AND NEW.plan IS OLD.plan AND NEW.plan_id IS OLD.plan_id AND NEW.status = OLD.status
        AND ${told NEW.effective_at} < ${told OLD.effective_at} AND ${told OLD.effective_at} <=
            COALESCE(CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN ${instant NEW.changed_at} END, ${now})
      ORDER BY id;
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason)
+    INSERT INTO billing_status_history
+        (tenant_id, user_id, subject, subject_id, plan, status, at, actor, reason, plan_id)
     SELECT ${tenant_of NEW.user_id}, NEW.user_id, 'subscription', NEW.id, NEW.plan, NEW.status,
            CASE WHEN NEW.user_id = OLD.user_id AND since IS NOT old_since
                      AND NEW.status IN ('trialing', 'active', 'past_due') THEN COALESCE(since, moment)
                 ELSE MAX(moment, COALESCE(since, '')) END,
            CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN NEW.changed_by END,
-           CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN NEW.change_reason END
+           CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN NEW.change_reason END,
+           CASE WHEN NEW.plan IS OLD.plan OR NEW.plan_id IS NOT OLD.plan_id THEN NEW.plan_id END
       FROM (SELECT COALESCE(CASE WHEN NEW.changed_at IS NOT OLD.changed_at THEN ${instant NEW.changed_at} END, ${now})
                    AS moment, ${told NEW.effective_at} AS since, ${told OLD.effective_at} AS old_since)
-     WHERE NEW.user_id <> OLD.user_id OR NEW.plan IS NOT OLD.plan OR NEW.status <> OLD.status
+     WHERE NEW.user_id <> OLD.user_id OR NEW.plan IS NOT OLD.plan OR NEW.plan_id IS NOT OLD.plan_id
+        OR NEW.status <> OLD.status
         OR since IS NULL OR old_since IS NULL OR since > old_since OR old_since > moment;
     UPDATE saas_subscriptions SET tenant_id = ${tenant_of NEW.user_id}
      WHERE id = NEW.id AND NEW.user_id <> OLD.user_id;
+    -- Who writes another plan and knows nothing of versions means the newest one.
+    UPDATE saas_subscriptions SET plan_id = NULL
+     WHERE id = NEW.id AND NEW.plan IS NOT OLD.plan AND NEW.plan_id IS OLD.plan_id AND plan_id IS NOT NULL;
     UPDATE saas_subscriptions SET changed_at = NULL WHERE id = NEW.id AND changed_at IS NOT NULL;
 END;
 
 CREATE TRIGGER saas_subscriptions_removed AFTER DELETE ON saas_subscriptions
     WHEN OLD.status <> 'canceled'
 BEGIN
-    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at)
+    INSERT INTO billing_status_history (tenant_id, user_id, subject, subject_id, plan, status, at, plan_id)
     VALUES (OLD.tenant_id, OLD.user_id, 'subscription', OLD.id, OLD.plan, 'canceled',
-            MAX(${now}, COALESCE(OLD.effective_at, '')));
+            MAX(${now}, COALESCE(OLD.effective_at, '')), OLD.plan_id);
 END;
 
 CREATE TRIGGER invoices_opened AFTER INSERT ON invoices

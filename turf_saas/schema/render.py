@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from billing_db import quoted
+from turf_saas.starter_plans import as_sql
 from turf_saas.users import UsersTable
 
 # date() is asked only of what looks like a day: of 'now' it would fail instead of saying no.
@@ -62,6 +63,7 @@ def rendered(sql: str, engine_name: str, users: UsersTable, declared_type: str) 
         "users_id": quoted(users.id),
         "user_key": declared_type,
         "own_key": own_keys[users.key],
+        "starter_plans": as_sql(),
     }
     return re.sub(r"\$\{(\w+)(?: ([\w.]+))?\}", lambda m: words[m[1]].format(m[2]) if m[2] else words[m[1]], sql)
 

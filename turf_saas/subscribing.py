@@ -1,0 +1,159 @@
+"""A subscription begins."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from billing_db import Connection, atomic, fetch_one
+from turf_saas import catalogue, discounts, renewals
+from turf_saas.errors import Conflict, InvalidInput
+from turf_saas.ids import insert_row
+from turf_saas.periods import start_of_day
+from turf_saas.plans import Plan
+from turf_saas.settings import Settings
+from turf_saas.subscriptions import (
+    Subscription,
+    find_live,
+    get_subscription,
+    has_tried,
+    lock_subscription,
+    update_subscription,
+)
+from turf_saas.users import User
+from turf_saas.values import UserId, instant_text, local_day
+
+MOST_DAYS_BACK = 3_660
+MOST_DAYS_AHEAD = 731
+
+
+def subscribe(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    user: User,
+    plan_code: str,
+    *,
+    start_at: datetime | None = None,
+    trial_days: int | None = None,
+    discount_code: str | None = None,
+    by: str | None = None,
+) -> Subscription:
+    """The user's subscription from 00:00 of the local day of start_at (today) on. Conflict when he has one.
+
+    A trial of a plan is given once. A row that only said which plan he is on, and cost nothing, becomes this one.
+    """
+    begins = start_at or now
+    if not -MOST_DAYS_BACK <= (begins - now).days <= MOST_DAYS_AHEAD:
+        raise InvalidInput("start_at_out_of_range", field="start_at", back=MOST_DAYS_BACK, ahead=MOST_DAYS_AHEAD)
+    effective = start_of_day(local_day(begins, settings.timezone), settings.timezone)
+    with atomic(db):
+        plan = get_sold_plan(db, user.tenant_id, plan_code)
+        check_currency(db, user.id, plan)
+        days = plan.trial_days if trial_days is None else trial_days
+        live = renewals.bring_up_to_date(db, now, settings, user.id)
+        if live is not None and (live.is_billed or live.effective_at is not None or live.billed_by == "stripe"):
+            raise Conflict("subscription_exists")
+        if days and has_tried(db, user.id, plan.code):
+            days = 0
+        if discount_code is not None:
+            discounts.redeem(db, now, settings, user.tenant_id, user.id, discount_code, plan.currency)
+        status = "trialing" if days else "active"
+        if live is not None:
+            begun = _take_over(db, now, live, plan, effective, status, by)
+        else:
+            begun = _enter(db, now, user, plan, effective, status, by)
+        if days or effective <= now:
+            begun = renewals.begin(db, now, settings, begun, trial_days=days, by=by, reason="subscribed")
+        return renewals.advance(db, now, settings, begun)
+
+
+def get_sold_plan(db: Connection, tenant_id: int, code: str) -> Plan:
+    """A plan that can be subscribed to."""
+    plan = catalogue.find_plan(db, tenant_id, code)
+    if plan is None:
+        raise InvalidInput("plan_unknown", field="plan", plan=code)
+    if plan.archived_at is not None:
+        raise Conflict("plan_archived", plan=code)
+    return plan
+
+
+def check_currency(db: Connection, user_id: UserId, plan: Plan) -> None:
+    """A user has one currency: that of the first plan with a price that he was on."""
+    if not plan.amount_cents and not plan.terms.prices:
+        return
+    row = fetch_one(
+        db,
+        """SELECT p.currency FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
+            WHERE b.user_id = :user_id AND (p.amount_cents > 0 OR p.prices <> '[]')
+            ORDER BY b.id LIMIT 1""",
+        user_id=user_id,
+    )
+    if row is not None and row["currency"] != plan.currency:
+        raise Conflict("currency_mismatch", currency=plan.currency, wanted=row["currency"])
+
+
+def _enter(
+    db: Connection, now: datetime, user: User, plan: Plan, effective: datetime, status: str, by: str | None
+) -> Subscription:
+    """A new row; in a table that a host has given one row per user, that one again."""
+    values = {
+        "plan": plan.code,
+        "plan_id": plan.id,
+        "status": status,
+        "effective_at": instant_text(effective),
+        "changed_at": instant_text(now),
+        "changed_by": by,
+        "change_reason": "subscribed",
+        "updated_at": instant_text(now),
+    }
+    names = ", ".join(values)
+    params = ", ".join(f":{name}" for name in values)
+    row = fetch_one(
+        db,
+        f"""INSERT INTO saas_subscriptions (user_id, tenant_id, created_at, {names})
+            VALUES (:user_id, :tenant_id, :updated_at, {params}) ON CONFLICT DO NOTHING RETURNING id""",  # noqa: S608
+        user_id=user.id,
+        tenant_id=user.tenant_id,
+        **values,
+    )
+    if row is None and find_live(db, user.id) is not None:
+        raise Conflict("subscription_exists")
+    if row is None:
+        ended = {"ended_at": None, "canceled_at": None, "trial_end": None, "cancel_at_period_end": 0, **values}
+        row = fetch_one(
+            db,
+            f"""UPDATE saas_subscriptions
+                   SET {", ".join(f"{name} = :{name}" for name in ended)}, billed_by = 'local',
+                       current_period_start = NULL, current_period_end = NULL, revision = revision + 1
+                 WHERE user_id = :user_id RETURNING id""",  # noqa: S608
+            user_id=user.id,
+            **ended,
+        )
+    if row is None:  # the number was taken by hand
+        row = {
+            "id": insert_row(db, "saas_subscriptions", "id", user_id=user.id, created_at=instant_text(now), **values)
+        }
+    return get_subscription(db, user.tenant_id, row["id"])
+
+
+def _take_over(
+    db: Connection,
+    now: datetime,
+    live: Subscription,
+    plan: Plan,
+    effective: datetime,
+    status: str,
+    by: str | None,
+) -> Subscription:
+    return update_subscription(
+        db,
+        now,
+        lock_subscription(db, live),
+        at=now,
+        by=by,
+        reason="subscribed",
+        plan=plan.code,
+        plan_id=plan.id,
+        status=status,
+        effective_at=instant_text(effective),
+    )

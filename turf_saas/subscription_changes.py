@@ -1,0 +1,281 @@
+"""A subscription changes: another plan, an end, or a change of mind. What it costs is the same in a dry run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from billing_db import Connection, atomic
+from turf_saas import catalogue, discounts, proration as prorating, renewals
+from turf_saas.errors import Conflict, Forbidden, InvalidInput
+from turf_saas.periods import first_period, start_of_day
+from turf_saas.plans import Plan
+from turf_saas.proration import Proration
+from turf_saas.rehearsal import rehearsal
+from turf_saas.settings import Settings
+from turf_saas.subscribing import check_currency, get_sold_plan
+from turf_saas.subscription_periods import PaidPeriod, add_items, find_current, open_period, price_of, settle_change
+from turf_saas.subscriptions import Subscription, has_tried, lock_subscription, update_subscription
+from turf_saas.values import instant_text, local_day
+
+When = Literal["now", "period_end"]
+FURTHEST_LOOK = timedelta(days=731)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The subscription after a change, and the money that comes of it."""
+
+    subscription: Subscription
+    proration: Proration
+    currency: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for. when=None: an upgrade now, a downgrade when the period ends."""
+
+    plan: str
+    when: When | None = None
+    prorate: bool = True
+    discount_code: str | None = None
+
+
+def change_plan(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    seen: Subscription,
+    wish: Wish,
+    *,
+    by: str | None = None,
+    is_admin: bool = False,
+    dry_run: bool = False,
+    at: datetime | None = None,
+) -> Changed:
+    """Another plan, now or when the period ends. A newer change replaces one that waits.
+
+    dry_run: everything is done and taken back, at another instant too. Conflict when `seen` is not the state any more.
+    """
+    at = _instant(now, at, dry_run=dry_run)
+    with rehearsal(db, dry_run=dry_run):
+        subscription, old = _changeable(db, at, settings, seen)
+        new = get_sold_plan(db, subscription.tenant_id, wish.plan)
+        if new.id == old.id:
+            changed = _stay(db, at, subscription, old, by)
+        else:
+            check_currency(db, subscription.user_id, new)
+            if wish.discount_code is not None:
+                discounts.redeem(
+                    db, at, settings, subscription.tenant_id, subscription.user_id, wish.discount_code, new.currency
+                )
+            upgrade = is_upgrade(old, new)
+            when = wish.when or ("now" if upgrade or not subscription.is_billed else "period_end")
+            if when == "now" and not upgrade and subscription.is_billed and not is_admin:
+                raise Forbidden("downgrade_now")
+            if when == "now":
+                changed = _change_now(db, at, settings, subscription, old, new, prorate=wish.prorate, by=by)
+            else:
+                changed = _change_later(db, at, subscription, old, new, by)
+    return changed
+
+
+def cancel(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    seen: Subscription,
+    *,
+    when: When = "period_end",
+    by: str | None = None,
+    reason: str | None = None,
+    dry_run: bool = False,
+    at: datetime | None = None,
+) -> Changed:
+    """The end, when the period (or the trial) ends; or now, and what is left of the fee is credited."""
+    at = _instant(now, at, dry_run=dry_run)
+    with rehearsal(db, dry_run=dry_run):
+        subscription, old = _live(db, at, settings, seen)
+        period = find_current(db, subscription)
+        if when == "period_end" and subscription.is_billed and subscription.status != "unpaid":
+            ended = update_subscription(
+                db,
+                at,
+                subscription,
+                at=at,
+                by=by,
+                reason="cancel_asked",
+                cancel_at_period_end=1,
+                canceled_at=subscription.canceled_at or instant_text(at),
+                pending_plan_id=None,
+                pending_at=None,
+            )
+            return Changed(ended, Proration(), old.currency)
+        money = Proration()
+        if period is not None:
+            money = prorating.cancel_now(period.period, at, old_cents=period.price_cents, left_cents=period.left_cents)
+            settle_change(db, period, money, price_cents=0)
+            add_items(db, at, settings, subscription, period, money, at=at, old=old, new=None, by=by)
+        ended = update_subscription(
+            db,
+            at,
+            subscription,
+            at=at,
+            by=by,
+            reason=reason or "canceled",
+            status="canceled",
+            canceled_at=instant_text(at),
+            ended_at=instant_text(at),
+            cancel_at_period_end=0,
+            pending_plan_id=None,
+            pending_at=None,
+        )
+        return Changed(ended, money, old.currency)
+
+
+def resume(
+    db: Connection, now: datetime, settings: Settings, seen: Subscription, *, by: str | None = None
+) -> Subscription:
+    """It goes on after all. Conflict when no end was asked for, or it has come."""
+    with atomic(db):
+        subscription, _ = _live(db, now, settings, seen)
+        if not subscription.cancel_at_period_end:
+            raise Conflict("nothing_to_resume")
+        return update_subscription(
+            db, now, subscription, at=now, by=by, reason="resumed", cancel_at_period_end=0, canceled_at=None
+        )
+
+
+def is_upgrade(old: Plan, new: Plan) -> bool:
+    """It costs more per month, or is for longer."""
+    longer = (old.interval, new.interval) == ("month", "year")
+    return longer or new.cents_of_12_months > old.cents_of_12_months
+
+
+def _change_now(
+    db: Connection,
+    at: datetime,
+    settings: Settings,
+    subscription: Subscription,
+    old: Plan,
+    new: Plan,
+    *,
+    prorate: bool,
+    by: str | None,
+) -> Changed:
+    period = find_current(db, subscription)
+    money = Proration()
+    columns: dict[str, str | None] = {}
+    if subscription.status == "trialing":
+        if has_tried(db, subscription.user_id, new.code, before=subscription.id):
+            raise Conflict("trial_used", plan=new.code)
+    elif period is not None and prorate:
+        in_force = catalogue.get_version(db, period.plan_id)
+        if new.interval != in_force.interval:
+            money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
+        else:
+            price = price_of(db, at, subscription, new, at)
+            money = prorating.change_plan(
+                period.period, at, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
+            )
+            settle_change(db, period, money, price_cents=price)
+            add_items(db, at, settings, subscription, period, money, at=at, old=old, new=new, by=by)
+    changed = update_subscription(
+        db,
+        at,
+        subscription,
+        at=at,
+        by=by,
+        reason="changed",
+        plan=new.code,
+        plan_id=new.id,
+        pending_plan_id=None,
+        pending_at=None,
+        **columns,
+    )
+    return Changed(changed, money, new.currency)
+
+
+def _change_interval(
+    db: Connection,
+    at: datetime,
+    settings: Settings,
+    subscription: Subscription,
+    period: PaidPeriod,
+    old: Plan,
+    new: Plan,
+    by: str | None,
+) -> tuple[Proration, dict[str, str | None]]:
+    """The old period ends at 00:00 of the local day, and a new one begins there."""
+    day = local_day(max(at, period.starts_at), settings.timezone)
+    turn = max(start_of_day(day, settings.timezone), period.starts_at)
+    left = prorating.cancel_now(period.period, turn, old_cents=period.price_cents, left_cents=period.left_cents)
+    settle_change(db, period, left, price_cents=0, ends_at=turn)
+    add_items(db, at, settings, subscription, period, left, at=turn, old=old, new=new, by=by)
+    opened = first_period(new.cycle, new.interval, day, settings.timezone)
+    fee = open_period(db, at, subscription, new, opened)
+    columns: dict[str, str | None] = {
+        "cycle": new.cycle,
+        "anchor": day.isoformat(),
+        "current_period_start": instant_text(opened.start),
+        "current_period_end": instant_text(opened.end),
+    }
+    return Proration(left.credit_cents, fee), columns
+
+
+def _change_later(
+    db: Connection, at: datetime, subscription: Subscription, old: Plan, new: Plan, by: str | None
+) -> Changed:
+    if subscription.cancel_at_period_end:
+        raise Conflict("cancel_scheduled")
+    changed = update_subscription(
+        db,
+        at,
+        subscription,
+        at=at,
+        by=by,
+        reason="change_asked",
+        pending_plan_id=new.id,
+        pending_at=subscription.current_period_end,
+    )
+    return Changed(changed, Proration(), old.currency)
+
+
+def _stay(db: Connection, at: datetime, subscription: Subscription, old: Plan, by: str | None) -> Changed:
+    """Who asks for the plan that he has wants no other one to follow."""
+    if subscription.pending_plan_id is None:
+        raise Conflict("plan_unchanged", plan=old.code)
+    stayed = update_subscription(
+        db, at, subscription, at=at, by=by, reason="change_dropped", pending_plan_id=None, pending_at=None
+    )
+    return Changed(stayed, Proration(), old.currency)
+
+
+def _changeable(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> tuple[Subscription, Plan]:
+    subscription, plan = _live(db, now, settings, seen)
+    if subscription.status == "unpaid":
+        raise Conflict("subscription_unpaid")
+    if subscription.effective_at is None:  # it says which plan, and costs nothing
+        raise Conflict("subscription_not_billed")
+    return subscription, plan
+
+
+def _live(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> tuple[Subscription, Plan]:
+    """The subscription, held and up to date, and its plan."""
+    subscription = renewals.advance(db, now, settings, lock_subscription(db, seen))
+    if not subscription.is_live:
+        raise Conflict("subscription_ended", status=subscription.status)
+    if subscription.billed_by == "stripe":
+        raise Conflict("stripe_bills_it")
+    return subscription, renewals.version_of(db, subscription)
+
+
+def _instant(now: datetime, at: datetime | None, *, dry_run: bool) -> datetime:
+    if at is None:
+        return now
+    if not dry_run:
+        raise InvalidInput("at_without_dry_run", field="at")
+    if not now <= at <= now + FURTHEST_LOOK:
+        raise InvalidInput("at_out_of_range", field="at", days=FURTHEST_LOOK.days)
+    return at

@@ -1,0 +1,178 @@
+"""The periods of a subscription as they were opened, and what a change in the middle of one costs.
+
+What a period cost when it began, and what was charged and credited since, stands in its row: nothing of a closed period
+is worked out again, and no credit exceeds what the period charged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing_db import Connection, Row, atomic, execute, fetch_one
+from turf_saas import discounts
+from turf_saas.periods import Period
+from turf_saas.plans import Plan
+from turf_saas.proration import Proration, fee_of
+from turf_saas.settings import Settings
+from turf_saas.subscriptions import Subscription
+from turf_saas.values import Month, instant_text, parse_instant
+
+
+@dataclass(frozen=True)
+class PaidPeriod:
+    """A period that has begun. `price_cents`: what all of its nominal length costs now, after discount."""
+
+    id: int
+    plan_id: int
+    starts_at: datetime
+    ends_at: datetime
+    nominal_start: datetime
+    nominal_end: datetime
+    price_cents: int
+    charged_cents: int
+    credited_cents: int
+    currency: str
+
+    @property
+    def period(self) -> Period:
+        short = self.nominal_start if self.nominal_start != self.starts_at else None
+        return Period(self.starts_at, self.ends_at, short)
+
+    @property
+    def left_cents(self) -> int:
+        """What the period has charged and not given back."""
+        return self.charged_cents - self.credited_cents
+
+
+def _paid_period(row: Row) -> PaidPeriod:
+    return PaidPeriod(
+        row["id"],
+        row["plan_id"],
+        parse_instant(row["starts_at"]),
+        parse_instant(row["ends_at"]),
+        parse_instant(row["nominal_start"]),
+        parse_instant(row["nominal_end"]),
+        row["price_cents"],
+        row["charged_cents"],
+        row["credited_cents"],
+        row["currency"],
+    )
+
+
+def find_current(db: Connection, subscription: Subscription) -> PaidPeriod | None:
+    """The period that it is in, as it was opened; None in a trial, and where nothing is billed."""
+    row = fetch_one(
+        db,
+        """SELECT id, plan_id, starts_at, ends_at, nominal_start, nominal_end, price_cents, charged_cents,
+                  credited_cents, currency
+             FROM billing_periods
+            WHERE subscription_id = :id AND starts_at = :start AND starts_at < ends_at""",
+        id=subscription.id,
+        start=subscription.current_period_start,
+    )
+    return _paid_period(row) if row else None
+
+
+def open_period(db: Connection, now: datetime, subscription: Subscription, plan: Plan, period: Period) -> int:
+    """The period has begun, and this is its fee, which is given back in cents: of a short one its part, by second."""
+    fee = fee_of(period, plan.amount_cents)
+    redemption = discounts.find_running(db, subscription.user_id, period.start) if fee else None
+    off = redemption.off(fee) if redemption else 0
+    price = plan.amount_cents - (redemption.off(plan.amount_cents) if redemption else 0)
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_periods (tenant_id, user_id, subscription_id, plan_id, starts_at, ends_at,
+                                            nominal_start, nominal_end, fee_cents, discount_cents, redemption_id,
+                                            price_cents, charged_cents, currency, opened_at)
+               VALUES (:tenant_id, :user_id, :subscription_id, :plan_id, :start, :end, :nominal_start, :end, :fee, :off,
+                       :redemption_id, :price, :charged, :currency, :now)""",
+            tenant_id=subscription.tenant_id,
+            user_id=subscription.user_id,
+            subscription_id=subscription.id,
+            plan_id=plan.id,
+            start=instant_text(period.start),
+            end=instant_text(period.end),
+            nominal_start=instant_text(period.nominal.start),
+            fee=fee,
+            off=off,
+            redemption_id=redemption.id if redemption else None,
+            price=price,
+            charged=fee - off,
+            currency=plan.currency,
+            now=instant_text(now),
+        )
+        if redemption:
+            discounts.spend(db, now, redemption)
+    return fee - off
+
+
+def price_of(db: Connection, now: datetime, subscription: Subscription, plan: Plan, at: datetime) -> int:
+    """What the plan's whole period costs from `at` on, after the discount that runs; one good once is spent."""
+    redemption = discounts.find_running(db, subscription.user_id, at) if plan.amount_cents else None
+    if redemption is None:
+        return plan.amount_cents
+    discounts.spend(db, now, redemption)
+    return plan.amount_cents - redemption.off(plan.amount_cents)
+
+
+def settle_change(
+    db: Connection, period: PaidPeriod, proration: Proration, *, price_cents: int, ends_at: datetime | None = None
+) -> None:
+    """The period has cost this much more and less, costs `price_cents` from now on, and may have ended earlier."""
+    with atomic(db):
+        execute(
+            db,
+            """UPDATE billing_periods
+                  SET price_cents = :price, charged_cents = charged_cents + :charge,
+                      credited_cents = credited_cents + :credit, ends_at = :ends_at
+                WHERE id = :id""",
+            price=price_cents,
+            charge=proration.charge_cents,
+            credit=proration.credit_cents,
+            ends_at=instant_text(ends_at or period.ends_at),
+            id=period.id,
+        )
+
+
+def add_items(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    subscription: Subscription,
+    period: PaidPeriod,
+    proration: Proration,
+    *,
+    at: datetime,
+    old: Plan,
+    new: Plan | None,
+    by: str | None,
+) -> None:
+    """The credit and the charge wait for the invoice of the month in which the change was made."""
+    amounts = {"credit": -proration.credit_cents, "charge": proration.charge_cents}
+    with atomic(db):
+        for kind, amount in amounts.items():
+            if not amount:
+                continue
+            execute(
+                db,
+                """INSERT INTO billing_pending_items (tenant_id, user_id, month, kind, amount_cents, currency,
+                                                      billing_period_id, from_plan_id, to_plan_id, period_start,
+                                                      period_end, created_at, created_by)
+                   VALUES (:tenant_id, :user_id, :month, :kind, :amount, :currency, :period_id, :old, :new, :at, :end,
+                           :now, :by)""",
+                tenant_id=subscription.tenant_id,
+                user_id=subscription.user_id,
+                month=str(Month.of(at, settings.timezone)),
+                kind=kind,
+                amount=amount,
+                currency=period.currency,
+                period_id=period.id,
+                old=old.id,
+                new=new.id if new else None,
+                at=instant_text(at),
+                end=instant_text(period.ends_at),
+                now=instant_text(now),
+                by=by,
+            )
