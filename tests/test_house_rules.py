@@ -78,6 +78,7 @@ WITHOUT_TENANT = {
     "tenants": "it is the tenant",
     "billing_installation": "one row about the database itself",
     "billing_migrations": "what was applied to the database itself",
+    "billing_test_clock": "one row about the time that all of them share",
 }
 
 
