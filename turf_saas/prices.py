@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from turf_saas.errors import Fault, InvalidInput, pointer
+from turf_saas.checks import Check, Faults, Path, decimal, flag, invalid, read_decimal, whole
+from turf_saas.errors import Fault, pointer
 from turf_saas.money import MAX_CENTS
 
 MAX_TIERS = 100
-MAX_PLACES = 12
 MAX_UNIT_AMOUNT = 10**9
 MAX_UNITS = 2**53  # in a tier's bound and in a package
 FIELDS: dict[str, dict[str, bool]] = {  # of each model: True where it cannot do without
@@ -22,10 +22,6 @@ FIELDS: dict[str, dict[str, bool]] = {  # of each model: True where it cannot do
     "package": {"package_size": True, "package_cents": True},
 }
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_DECIMAL = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,60})?")
-Path = tuple[str | int, ...]
-Faults = Iterator[Fault]
-Check = Callable[[Path, Any], Faults]
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def price_from(given: Mapping[str, Any]) -> Price:
     """The price that was written, or a refusal that names all its faults."""
     faults = faults_of(given)
     if faults:
-        raise InvalidInput("invalid_input", faults=faults, where=", ".join(fault.loc for fault in faults[:5]))
+        raise invalid(faults)
     unit_amount = given.get("unit_amount")
     return Price(
         metric=given["metric"],
@@ -186,7 +182,7 @@ def _order_faults(path: Path, tiers: Sequence[Any]) -> Faults:
             yield Fault(where, "tier_without_bound", {})
         elif given is not None and is_last:
             yield Fault(where, "last_tier_bounded", {})
-        bound = _read_decimal(given)
+        bound = read_decimal(given)
         if bound is None or not 0 < bound <= MAX_UNITS:
             continue
         if bound <= former:
@@ -194,59 +190,17 @@ def _order_faults(path: Path, tiers: Sequence[Any]) -> Faults:
         former = max(former, bound)
 
 
-def _read_decimal(given: Any) -> Decimal | None:
-    """The number that is meant, or None. A float is none: it has been rounded already."""
-    if isinstance(given, str):
-        return Decimal(given) if _DECIMAL.fullmatch(given) else None
-    if type(given) is int:
-        return Decimal(given)
-    return given if isinstance(given, Decimal) and given.is_finite() else None
-
-
-def _decimal(*, above: int | None, most: int) -> Check:
-    def check(path: Path, given: Any) -> Faults:
-        where, number = pointer(*path), _read_decimal(given)
-        if number is None:
-            yield Fault(where, "decimal_invalid", {})
-            return
-        if -int(number.as_tuple().exponent) > MAX_PLACES:
-            yield Fault(where, "decimal_places", {"most": MAX_PLACES})
-        if number.is_signed() or (above is not None and number <= above):
-            yield Fault(where, "field_range", {"expected": "≥ 0" if above is None else f"> {above}"})
-        elif number > most:
-            yield Fault(where, "field_range", {"expected": f"≤ {most}"})
-
-    return check
-
-
-def _whole(least: int, most: int) -> Check:
-    def check(path: Path, given: Any) -> Faults:
-        if type(given) is not int:
-            yield Fault(pointer(*path), "field_type", {"expected": "integer"})
-        elif given < least:
-            yield Fault(pointer(*path), "field_range", {"expected": f"≥ {least}"})
-        elif given > most:
-            yield Fault(pointer(*path), "field_range", {"expected": f"≤ {most}"})
-
-    return check
-
-
-def _flag(path: Path, given: Any) -> Faults:
-    if not isinstance(given, bool):
-        yield Fault(pointer(*path), "field_type", {"expected": "boolean"})
-
-
-_AMOUNT = _decimal(above=None, most=MAX_UNIT_AMOUNT)
+_AMOUNT = decimal(above=None, most=MAX_UNIT_AMOUNT)
 _CHECKS: dict[str, Check] = {
     "unit_amount": _AMOUNT,
     "tiers": _tiers_faults,
-    "package_size": _whole(1, MAX_UNITS),
-    "package_cents": _whole(0, MAX_CENTS),
-    "flat_at_zero": _flag,
+    "package_size": whole(1, MAX_UNITS),
+    "package_cents": whole(0, MAX_CENTS),
+    "flat_at_zero": flag,
 }
 _TIER_CHECKS: dict[str, Check] = {
-    "up_to": _decimal(above=0, most=MAX_UNITS),
+    "up_to": decimal(above=0, most=MAX_UNITS),
     "unit_amount": _AMOUNT,
-    "flat_cents": _whole(0, MAX_CENTS),
+    "flat_cents": whole(0, MAX_CENTS),
 }
 _KNOWN = {"metric", "model", *_CHECKS}

@@ -19,7 +19,7 @@ def test_a_currency_has_its_own_number_of_decimals(code: str, decimals: int) -> 
     assert exponent(code) == decimals
 
 
-@pytest.mark.parametrize("code", ["", "eur", "EURO", "XAU", "XXX", "AAA", "EU", "EUR ", None, 978, ["EUR"]])
+@pytest.mark.parametrize("code", ["", "eur", "EURO", "XAU", "XTS", "AAA", "EU", "EUR ", None, 978, ["EUR"]])
 def test_what_is_no_currency_with_a_minor_unit_is_known_as_none(code: object) -> None:
     assert not is_currency(code)
 
