@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from billing_db import Connection, fetch_all
-from turf_saas import plans, spending_caps, subscriptions
+from billing_db import Connection, Row, fetch_all
+from turf_saas import plans, renewals, spending_caps, subscriptions
 from turf_saas.many import parts
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms
 from turf_saas.settings import Settings
@@ -180,9 +180,21 @@ class Standing(NamedTuple):
 
 def find_standing(db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month) -> Standing:
     """In one statement, for each is a wait among busy threads."""
-    rows = fetch_all(
+    rows = _standing(db, now, settings, user_id, month)
+    if rows[0]["is_due"]:  # the period is over, and no job has been by yet
+        renewals.bring_up_to_date(db, now, settings, user_id)
+        rows = _standing(db, now, settings, user_id, month)
+    first = rows[0]
+    counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
+    terms = plans.found_or_default(db, settings, first, first["plan"])
+    return Standing(first["plan"] or settings.default_plan, terms, counters, first["amount_cents"])
+
+
+def _standing(db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month) -> list[Row]:
+    return fetch_all(
         db,
         f"""SELECT whose.tenant_id, s.plan, p.code, p.limits, p.prices, p.currency,
+                   s.current_period_end <= :now AND s.billed_by = 'local' AS is_due,
                    c.metric, c.used, c.reserved, k.amount_cents
               FROM (SELECT COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id), 1) AS tenant_id)
                    AS whose
@@ -195,10 +207,6 @@ def find_standing(db: Connection, now: datetime, settings: Settings, user_id: Us
         month=str(month),
         default_plan=settings.default_plan,
     )
-    first = rows[0]
-    counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
-    terms = plans.found_or_default(db, settings, first, first["plan"])
-    return Standing(first["plan"] or settings.default_plan, terms, counters, first["amount_cents"])
 
 
 def list_near_limits(

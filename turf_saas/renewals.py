@@ -6,10 +6,11 @@ Whoever asks brings the subscription up to date first, so that nothing depends o
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_db import Connection, atomic, fetch_all, fetch_one
 from turf_saas import catalogue, periods
+from turf_saas.errors import BillingError, Conflict
 from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
@@ -17,8 +18,7 @@ from turf_saas.subscription_periods import open_period
 from turf_saas.subscriptions import (
     Subscription,
     find_live,
-    get_subscription,
-    lock_subscription,
+    hold,
     update_subscription,
 )
 from turf_saas.values import UserId, instant_text, local_day, parse_instant
@@ -30,32 +30,45 @@ _DUE = """billed_by = 'local' AND status IN ('trialing', 'active', 'past_due')
           AND COALESCE(current_period_end, effective_at) <= :now"""
 
 
+class Advanced(NamedTuple):
+    """How many subscriptions went on, and which could not: (id, why)."""
+
+    done: int
+    failed: list[tuple[int, str]]
+
+
 def bring_up_to_date(db: Connection, now: datetime, settings: Settings, user_id: UserId) -> Subscription | None:
     """The user's live subscription as it is now, after all that should have happened to it."""
     subscription = find_live(db, user_id)
     if subscription is None or not is_due(subscription, now):
         return subscription
     with atomic(db):
-        subscription = advance(db, now, settings, lock_subscription(db, subscription))
-    return subscription if subscription.is_live else None
+        held = hold(db, subscription.id)  # somebody else may have been faster
+        if held is not None:
+            held = advance(db, now, settings, held)
+    return held if held is not None and held.is_live else None
 
 
-def advance_due(db: Connection, now: datetime, settings: Settings) -> int:
-    """Every subscription of which something is due, each in a transaction of its own; how many there were."""
-    done = 0
+def advance_due(db: Connection, now: datetime, settings: Settings) -> Advanced:
+    """Every subscription of which something is due, each in a transaction of its own. What one lacks stops no other."""
+    done, failed, last = 0, [], 0
     while rows := fetch_all(
         db,
-        f"""SELECT id, tenant_id FROM saas_subscriptions WHERE {_DUE}
-             ORDER BY COALESCE(current_period_end, effective_at), id LIMIT {BATCH}""",  # noqa: S608  constants
+        f"SELECT id FROM saas_subscriptions WHERE {_DUE} AND id > :last ORDER BY id LIMIT {BATCH}",  # noqa: S608
         now=instant_text(now),
+        last=last,
     ):
         for row in rows:
-            with atomic(db):
-                seen = get_subscription(db, row["tenant_id"], row["id"])
-                if is_due(seen, now):  # else somebody else was faster
-                    advance(db, now, settings, lock_subscription(db, seen))
-                    done += 1
-    return done
+            last = row["id"]
+            try:
+                with atomic(db):
+                    held = hold(db, last)
+                    if held is not None and is_due(held, now):
+                        advance(db, now, settings, held)
+                        done += 1
+            except BillingError as error:
+                failed.append((last, str(error)))
+    return Advanced(done, failed)
 
 
 def is_due(subscription: Subscription, now: datetime) -> bool:
@@ -76,6 +89,8 @@ def advance(db: Connection, now: datetime, settings: Settings, subscription: Sub
         if not is_due(subscription, now):
             break
         if not subscription.is_billed:
+            if find_version(db, subscription) is None:  # another program's plan: it has no price
+                break
             subscription = begin(db, now, settings, subscription)
         elif subscription.cancel_at_period_end:
             subscription = _end(db, now, subscription)
@@ -96,7 +111,7 @@ def begin(
 ) -> Subscription:
     """Its first period, or its trial, from the local day of effective_at on."""
     assert subscription.effective_at is not None
-    plan = version_of(db, subscription)
+    plan = get_version(db, subscription)
     day = local_day(parse_instant(subscription.effective_at), settings.timezone)
     if trial_days:
         trial = periods.trial_period(day, trial_days, settings.timezone)
@@ -125,7 +140,7 @@ def _renew(db: Connection, now: datetime, settings: Settings, subscription: Subs
     """The next period begins where this one, or the trial, ends: with the plan that was to follow."""
     assert subscription.current_period_end is not None
     at = parse_instant(subscription.current_period_end)
-    old = version_of(db, subscription)
+    old = get_version(db, subscription)
     plan = _follower(db, subscription, old)
     is_other = (plan.interval, plan.cycle) != (old.interval, subscription.cycle) and plan.id != old.id
     if is_other or subscription.anchor is None:
@@ -174,11 +189,19 @@ def _end(db: Connection, now: datetime, subscription: Subscription) -> Subscript
     )
 
 
-def version_of(db: Connection, subscription: Subscription) -> Plan:
-    """The version that it is on; of one that another program wrote, the newest of that name."""
+def find_version(db: Connection, subscription: Subscription) -> Plan | None:
+    """The version that it is on; of one that another program wrote, the newest of that name, if there is one."""
     if subscription.plan_id is not None:
         return catalogue.get_version(db, subscription.plan_id)
-    return catalogue.get_plan(db, subscription.tenant_id, subscription.plan)
+    return catalogue.find_plan(db, subscription.tenant_id, subscription.plan)
+
+
+def get_version(db: Connection, subscription: Subscription) -> Plan:
+    """The same; where no such plan is sold it is Conflict."""
+    plan = find_version(db, subscription)
+    if plan is None:
+        raise Conflict("plan_not_sold", plan=subscription.plan)
+    return plan
 
 
 def _follower(db: Connection, subscription: Subscription, old: Plan) -> Plan:

@@ -16,7 +16,7 @@ from turf_saas.subscriptions import (
     find_live,
     get_subscription,
     has_tried,
-    lock_subscription,
+    hold_as_seen,
     update_subscription,
 )
 from turf_saas.users import User
@@ -148,7 +148,7 @@ def _take_over(
     return update_subscription(
         db,
         now,
-        lock_subscription(db, live),
+        hold_as_seen(db, live),
         at=now,
         by=by,
         reason="subscribed",

@@ -16,7 +16,7 @@ from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
 from turf_saas.subscribing import check_currency, get_sold_plan
 from turf_saas.subscription_periods import PaidPeriod, add_items, find_current, open_period, price_of, settle_change
-from turf_saas.subscriptions import Subscription, has_tried, lock_subscription, update_subscription
+from turf_saas.subscriptions import Subscription, has_tried, hold_as_seen, update_subscription
 from turf_saas.values import instant_text, local_day
 
 When = Literal["now", "period_end"]
@@ -96,8 +96,9 @@ def cancel(
     """The end, when the period (or the trial) ends; or now, and what is left of the fee is credited."""
     at = _instant(now, at, dry_run=dry_run)
     with rehearsal(db, dry_run=dry_run):
-        subscription, old = _live(db, at, settings, seen)
+        subscription = _live(db, at, settings, seen)
         period = find_current(db, subscription)
+        currency = period.currency if period else settings.currency
         if when == "period_end" and subscription.is_billed and subscription.status != "unpaid":
             ended = update_subscription(
                 db,
@@ -111,12 +112,23 @@ def cancel(
                 pending_plan_id=None,
                 pending_at=None,
             )
-            return Changed(ended, Proration(), old.currency)
+            return Changed(ended, Proration(), currency)
         money = Proration()
         if period is not None:
             money = prorating.cancel_now(period.period, at, old_cents=period.price_cents, left_cents=period.left_cents)
             settle_change(db, period, money, price_cents=0)
-            add_items(db, at, settings, subscription, period, money, at=at, old=old, new=None, by=by)
+            add_items(
+                db,
+                at,
+                settings,
+                subscription,
+                period,
+                money,
+                at=at,
+                old=renewals.get_version(db, subscription),
+                new=None,
+                by=by,
+            )
         ended = update_subscription(
             db,
             at,
@@ -131,7 +143,7 @@ def cancel(
             pending_plan_id=None,
             pending_at=None,
         )
-        return Changed(ended, money, old.currency)
+        return Changed(ended, money, currency)
 
 
 def resume(
@@ -139,7 +151,7 @@ def resume(
 ) -> Subscription:
     """It goes on after all. Conflict when no end was asked for, or it has come."""
     with atomic(db):
-        subscription, _ = _live(db, now, settings, seen)
+        subscription = _live(db, now, settings, seen)
         if not subscription.cancel_at_period_end:
             raise Conflict("nothing_to_resume")
         return update_subscription(
@@ -253,22 +265,22 @@ def _stay(db: Connection, at: datetime, subscription: Subscription, old: Plan, b
 
 
 def _changeable(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> tuple[Subscription, Plan]:
-    subscription, plan = _live(db, now, settings, seen)
+    """The subscription, held and up to date, and the version that it is on."""
+    subscription = _live(db, now, settings, seen)
     if subscription.status == "unpaid":
         raise Conflict("subscription_unpaid")
     if subscription.effective_at is None:  # it says which plan, and costs nothing
         raise Conflict("subscription_not_billed")
-    return subscription, plan
+    return subscription, renewals.get_version(db, subscription)
 
 
-def _live(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> tuple[Subscription, Plan]:
-    """The subscription, held and up to date, and its plan."""
-    subscription = renewals.advance(db, now, settings, lock_subscription(db, seen))
+def _live(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> Subscription:
+    subscription = renewals.advance(db, now, settings, hold_as_seen(db, seen))
     if not subscription.is_live:
         raise Conflict("subscription_ended", status=subscription.status)
     if subscription.billed_by == "stripe":
         raise Conflict("stripe_bills_it")
-    return subscription, renewals.version_of(db, subscription)
+    return subscription
 
 
 def _instant(now: datetime, at: datetime | None, *, dry_run: bool) -> datetime:

@@ -98,13 +98,19 @@ def find_live(db: Connection, user_id: UserId) -> Subscription | None:
     return subscription_of(row) if row else None
 
 
-def lock_subscription(db: Connection, subscription: Subscription) -> Subscription:
-    """As it is now, and nobody else changes it until the transaction ends. Conflict when it is not as it was seen."""
+def hold(db: Connection, subscription_id: int) -> Subscription | None:
+    """As it is now, and nobody else changes it until the transaction ends. (On SQLite nobody could anyway.)"""
     waits = " FOR UPDATE OF s" if engine(db) == "postgresql" else ""
-    row = fetch_one(db, f"{_FROM} WHERE s.id = :id{waits}", id=subscription.id)
-    if row is None or row["revision"] != subscription.revision or row["status"] != subscription.status:
+    row = fetch_one(db, f"{_FROM} WHERE s.id = :id{waits}", id=subscription_id)
+    return subscription_of(row) if row else None
+
+
+def hold_as_seen(db: Connection, seen: Subscription) -> Subscription:
+    """The same; Conflict when it is not any more as it was seen."""
+    held = hold(db, seen.id)
+    if held is None or (held.revision, held.status, held.plan) != (seen.revision, seen.status, seen.plan):
         raise Conflict("subscription_changed")
-    return subscription_of(row)
+    return held
 
 
 def update_subscription(

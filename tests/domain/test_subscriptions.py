@@ -9,7 +9,7 @@ import pytest
 
 from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Person
-from turf_saas import catalogue, discounts
+from turf_saas import admission, catalogue, discounts, quotas
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
 from turf_saas.renewals import advance_due, bring_up_to_date
@@ -462,3 +462,42 @@ def test_the_history_says_who_when_and_why(db: Connection, alice: Person) -> Non
         ("2026-05-24T00:00:00Z", "forty", "active", "system", "trial_ended"),
         ("2026-05-26T00:00:00Z", "forty", "canceled", "admin:4", "moved away"),
     ]
+
+
+# -- whoever asks first ---------------------------------------------------------------------------------------
+
+
+def test_quotas_know_what_is_due_though_no_job_has_been_by(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "forty", "01-01")
+    change(db, "01-10", begun, "ten")
+    assert quotas.get_consumption(db, at("02-01"), SETTINGS, alice.id).plan == "ten"
+    assert [row[0] for row in fees(db)] == ["forty", "ten"]
+    cancel(db, at("02-05"), SETTINGS, get_subscription(db, 1, begun.id))
+    assert admission.spend(db, at("02-28 23:59"), SETTINGS, user(alice), "api_calls", 1).gauge.limit is None
+    assert admission.spend(db, at("03-01"), SETTINGS, user(alice), "api_calls", 1).gauge.limit == 300
+    assert get_subscription(db, 1, begun.id).ended_at == "2026-03-01T00:00:00Z"
+
+
+def test_one_that_cannot_go_on_stops_no_other(db: Connection, alice: Person, bob: Person) -> None:
+    alice.is_on("yearly", effective_at="9999-06-01T00:00:00Z")
+    begin(db, bob, "ten", "01-01")
+    advanced = advance_due(db, datetime(9999, 7, 1, tzinfo=UTC), SETTINGS)
+    assert (advanced.done, [why.partition(":")[0] for _, why in advanced.failed]) == (1, ["date_out_of_range"])
+    assert len(fees(db)) == 1_201  # of who has waited for eight thousand years, a hundred are made up at a time
+
+
+def test_another_programs_plan_that_nobody_sells_costs_nothing_and_can_be_ended(db: Connection, alice: Person) -> None:
+    alice.is_on("no such plan", effective_at="2026-01-01T00:00:00Z")
+    found = bring_up_to_date(db, at("02-02"), SETTINGS, alice.id)
+    assert found is not None
+    assert (found.plan, found.is_billed) == ("no such plan", False)
+    with pytest.raises(Conflict) as refused:
+        change(db, "02-02", found, "ten")
+    assert refused.value.code == "plan_not_sold"
+    assert cancel(db, at("02-03"), SETTINGS, found).subscription.status == "canceled"
+
+
+def test_a_row_with_a_beginning_is_billed_from_there(db: Connection, alice: Person) -> None:
+    alice.is_on("ten", effective_at="2026-01-17T00:00:00Z")
+    advance_due(db, at("02-02"), SETTINGS)
+    assert [(row[1][:10], row[3]) for row in fees(db)] == [("2026-01-17", 484), ("2026-02-01", 1_000)]
