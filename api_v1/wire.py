@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from turf_saas.errors import Fault, InvalidInput, Malformed, pointer
+from turf_saas.checks import invalid
+from turf_saas.errors import Fault, Malformed, pointer
 from turf_saas.values import can_be_stored
 
 MAX_BODY = 1024 * 1024
@@ -233,13 +234,6 @@ def validated(model: type[Model], given: Any) -> Model:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         raise invalid([_fault(detail) for detail in details[:MAX_FAULTS]]) from None
-
-
-def invalid(faults: list[Fault]) -> InvalidInput:
-    """A single fault that has a sentence of its own speaks for the whole; else the places are named."""
-    if len(faults) == 1 and not faults[0].code.startswith("field_"):
-        return InvalidInput(faults[0].code, faults=faults, **faults[0].params)
-    return InvalidInput("invalid_input", faults=faults, where=", ".join(fault.loc or "/" for fault in faults[:5]))
 
 
 _JSON_TYPES = {

@@ -11,8 +11,8 @@ from api_v1.quota_headers import ALERT_MEANING, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.schemas import NoBody
-from api_v1.wire import invalid
 from turf_saas import admission, metering, quotas, reservations, spending_caps
+from turf_saas.checks import invalid
 from turf_saas.errors import NotFound
 from turf_saas.quotas import Quota, Quotas
 from turf_saas.reservations import Reservation

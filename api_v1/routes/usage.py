@@ -12,8 +12,9 @@ from api_v1.lists import page
 from api_v1.quota_headers import ALERT, alert_header
 from api_v1.routing import route
 from api_v1.runtime import current_request, current_runtime
-from api_v1.wire import Choice, invalid
+from api_v1.wire import Choice
 from turf_saas import metering, usage_days
+from turf_saas.checks import invalid
 from turf_saas.errors import BillingError, Fault, Forbidden, InvalidInput, NotFound
 from turf_saas.metering import Report
 from turf_saas.usage import API_CALLS, NewEvent
