@@ -41,7 +41,7 @@ def _plans(db: Connection) -> None:
         PlanDraft("twentyfive", "Twenty-five", 2_500, "EUR"),
         PlanDraft("forty", "Forty", 4_000, "EUR"),
         PlanDraft("anniversary", "Anniversary", 3_000, "EUR", cycle="anniversary"),
-        PlanDraft("yearly", "Yearly", 12_000, "EUR", interval="year"),
+        PlanDraft("yearly", "Yearly", 12_000, "EUR", interval="year", cycle="anniversary"),
         PlanDraft("tried", "Tried", 2_800, "EUR", trial_days=14),
         PlanDraft("dollars", "Dollars", 5_000, "USD"),
     ):
