@@ -27,6 +27,7 @@ PEOPLE = ("demo@example.com", "admin@example.com")
 PASSWORD = "demo-demo-demo"  # of the demo data: no secret
 
 RULES_BETWEEN_FIELDS = {
+    "POST /pricing/quote": "each model has fields of its own, and the bounds of tiers rise",
     "POST /quotas/reserve": "a user's id is printable text",
     "POST /tenants": "admin_email and admin_password come together",
     "POST /usage": "quantity and amount are the same, and an instant lies at most 35 days back",

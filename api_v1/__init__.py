@@ -16,6 +16,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     billing as _billing,
     docs as _docs,
     ops as _ops,
+    pricing as _pricing,
     quotas as _quotas,
     usage as _usage,
 )

@@ -25,6 +25,11 @@ def pointer(*steps: object) -> str:
     return "".join(f"/{str(step)[:100].replace('~', '~0').replace('/', '~1')}" for step in steps)
 
 
+def steps_of(pointer: str) -> tuple[str, ...]:
+    """The steps that a JSON pointer names."""
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
 def _sentence(code: str, params: Mapping[str, Any]) -> str:
     return MESSAGES[code]["en"].format(**params) if code in MESSAGES else ""
 

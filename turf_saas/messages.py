@@ -222,6 +222,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "La borne doit dépasser celle du palier d'avant : {former}.",
         "en": "The bound must be above that of the tier before: {former}.",
     },
+    "currency_unknown": {
+        "fr": "Devise inconnue. Donner un code ISO 4217, comme EUR.",
+        "en": "Unknown currency. Give a code of ISO 4217, such as EUR.",
+    },
     "amount_too_large": {
         "fr": "Le montant pour {metric} dépasse 2^53 centimes.",
         "en": "The amount for {metric} exceeds 2^53 cents.",

@@ -188,3 +188,8 @@ def list_usage(stage: Stage, person: Person) -> Call:
     person.has_used(5, "tokens", day="2026-05-10")
     person.has_used(6, "tokens", day="2026-05-11")
     return Call(query={"limit": 1})
+
+
+@example
+def quote(stage: Stage, person: Person) -> Call:
+    return Call(body={"price": {"metric": "tokens", "model": "flat", "unit_amount": "0.0004"}, "quantity": 12_345})

@@ -206,6 +206,15 @@ def test_metering_is_measured_in_one_process(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_quotes_are_measured_beside_bare_arithmetic_that_agrees_with_them(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = run(capsys, "--only", "quotes")
+    assert code in {0, 1}
+    assert [(row["compared_with"], row["required"]) for row in found["rows"]] == [
+        ("what is asked for: 100000", ">= 1"),
+        ("bare Decimal arithmetic, no steps", None),
+    ]
+
+
 def test_others_who_are_not_installed_are_left_out_with_the_reason(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
