@@ -71,6 +71,14 @@ class Admission(NamedTuple):
     event_id: str | None = None
 
 
+class Verdict(NamedTuple):
+    """There is room: where the metric stands in the plan's window, every metric of the month, and until when."""
+
+    gauge: Gauge
+    month_gauges: tuple[Gauge, ...]
+    resets_in_seconds: int
+
+
 def spend(
     db: Connection,
     now: datetime,
@@ -91,7 +99,13 @@ def spend(
         else:
             event = NewEvent(user.id, user.tenant_id, metric, quantity)
             event_id = usage.add_prepared(db, now, usage.prepare(now, settings, [event]), single=True)[0].id
-        return judge(db, now, settings, user, metric, quantity, terms, endpoint=endpoint, event_id=event_id)
+        verdict = judge(db, now, settings, user, metric, quantity, terms)
+        month, own = Month.of(now, settings.timezone), [one for one in verdict.month_gauges if one.metric == metric]
+        crossed = thresholds.note_crossings(db, now, settings, user, month, own)
+    worst = worst_level((*verdict.month_gauges, verdict.gauge))
+    return Admission(
+        user, metric, quantity, day, verdict.gauge, verdict.resets_in_seconds, worst, crossed, endpoint, event_id
+    )
 
 
 def reserve(
@@ -111,7 +125,7 @@ def reserve(
         usage.touch_counters(db, [counter])
         reservations.expire(db, now, user.id, metric)  # of an unlimited metric nobody else would
         held = reservations.hold(db, now, settings, user, metric, quantity, lifetime)
-        judge(db, now, settings, user, metric, quantity, THE_PLANS, held=True)
+        judge(db, now, settings, user, metric, quantity, THE_PLANS)
     return held
 
 
@@ -124,18 +138,8 @@ def give_back(db: Connection, now: datetime, settings: Settings, admission: Admi
 
 
 def judge(
-    db: Connection,
-    now: datetime,
-    settings: Settings,
-    user: User,
-    metric: str,
-    quantity: int,
-    terms: Terms,
-    *,
-    endpoint: str = "",
-    event_id: str | None = None,
-    held: bool = False,
-) -> Admission:
+    db: Connection, now: datetime, settings: Settings, user: User, metric: str, quantity: int, terms: Terms
+) -> Verdict:
     """Where the user stands after `quantity` was counted (or held) in this transaction; QuotaExceeded past a limit."""
     today = local_day(now, settings.timezone)
     month = Month(today.year, today.month)
@@ -167,22 +171,7 @@ def judge(
         raise QuotaExceeded(
             "spending_cap_reached", metric=metric, used=spent, limit=standing.cap_cents, resets_in_seconds=resets
         )
-    gauges = gauges_of(standing.counters, plans.limits_of(settings, plan))
-    crossed = not held and thresholds.note_crossings(
-        db, now, settings, user, month, [one for one in gauges if one.metric == metric]
-    )
-    return Admission(
-        user,
-        metric,
-        quantity,
-        today.isoformat(),
-        gauge,
-        resets,
-        worst_level((*gauges, gauge)),
-        crossed,
-        endpoint,
-        event_id,
-    )
+    return Verdict(gauge, gauges_of(standing.counters, plans.limits_of(settings, plan)), resets)
 
 
 def _gauge(

@@ -23,6 +23,7 @@ def plain(text: object, most: int = 60) -> str:
     return re.sub(r"[^ -~À-ÿ]", "?", str(text))[:most]
 
 
+@lru_cache(maxsize=64)  # one instant is written into several rows
 def instant_text(instant: datetime) -> str:
     """How an instant is stored and shown: UTC, whole seconds, sorts as text."""
     return instant.astimezone(UTC).isoformat()[:19] + "Z"
