@@ -154,6 +154,15 @@ def test_a_period_may_begin_at_the_hour_that_follows_a_leap_over_midnight() -> N
     assert before.end == period.start
 
 
+def test_where_clocks_go_back_over_midnight_a_period_that_has_begun_stays() -> None:
+    """In Newfoundland 0:01 of 1 November 2009 was followed by 23:01 of 31 October."""
+    zone = ZoneInfo("America/St_Johns")
+    begun, back = parse_instant("2009-11-01T02:30:00Z"), parse_instant("2009-11-01T02:45:00Z")
+    assert local_day(back, zone) == date(2009, 10, 31)
+    for instant in (begun, back):
+        assert period_at("calendar", "month", date(2009, 1, 1), zone, instant).start == begun
+
+
 # -- the calendar cycle --------------------------------------------------------------------------------
 
 
