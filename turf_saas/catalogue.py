@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from billing_db import Connection, atomic, execute, fetch_all, fetch_one, lock
 from turf_saas.errors import Conflict, NotFound
 from turf_saas.ids import insert_row
-from turf_saas.plans import PLAN_COLUMNS, Cycle, Interval, Plan, PlanLimit, TaxBehavior, plan_of
-from turf_saas.prices import Price, price_as_json
+from turf_saas.plan_drafts import PlanDraft, check_draft, draft_of, limits_as_json, prices_as_json
+from turf_saas.plans import PLAN_COLUMNS, Plan, plan_of
 from turf_saas.values import instant_text
 
 Existing = Literal["keep", "next_period"]  # who is subscribed keeps his version, or moves when his period ends
-
-
-@dataclass(frozen=True)
-class PlanDraft:
-    """A plan as it is written down, before it is anybody's."""
-
-    code: str
-    name: str
-    amount_cents: int
-    currency: str
-    description: str = ""
-    interval: Interval = "month"
-    cycle: Cycle = "calendar"
-    tax_behavior: TaxBehavior = "exclusive"
-    trial_days: int = 0
-    stripe_price_id: str | None = None
-    limits: Mapping[str, PlanLimit] = field(default_factory=dict)
-    prices: tuple[Price, ...] = ()
-
-
-def draft_of(plan: Plan) -> PlanDraft:
-    """What a version says, as somebody would write it down."""
-    return PlanDraft(
-        plan.code,
-        plan.name,
-        plan.amount_cents,
-        plan.currency,
-        plan.description,
-        plan.interval,
-        plan.cycle,
-        plan.tax_behavior,
-        plan.trial_days,
-        plan.stripe_price_id,
-        dict(plan.terms.limits),
-        plan.terms.prices,
-    )
 
 
 def find_plan(db: Connection, tenant_id: int, code: str) -> Plan | None:
@@ -100,10 +64,17 @@ def list_metrics(db: Connection, tenant_id: int) -> set[str]:
     return {metric for plan in list_plans(db, tenant_id, archived=True) for metric in plan.terms.metrics}
 
 
+def lock_catalogue(db: Connection, tenant_id: int) -> None:
+    """Nobody else changes what the tenant sells until the transaction ends."""
+    lock(db, f"billing_plans_{tenant_id}")
+
+
 def create_plan(db: Connection, now: datetime, tenant_id: int, draft: PlanDraft, *, by: str | None = None) -> Plan:
     """A plan of a new code, or the next version of one that was archived. Conflict when it is being sold."""
+    draft = draft.in_order
+    check_draft(draft)
     with atomic(db):
-        lock(db, f"billing_plans_{tenant_id}")
+        lock_catalogue(db, tenant_id)
         old = find_plan(db, tenant_id, draft.code)
         if old is not None and old.archived_at is None:
             raise Conflict("plan_exists", plan=draft.code)
@@ -122,16 +93,26 @@ def edit_plan(
     existing: Existing = "keep",
     by: str | None = None,
 ) -> Plan:
-    """The next version, with these fields of PlanDraft changed. What changes nothing makes no version."""
+    """The next version, with these fields of PlanDraft changed. What changes nothing makes no version.
+
+    next_period: whoever is on an older version, also one kept until now, goes on with this one when his period ends.
+    """
     with atomic(db):
-        lock(db, f"billing_plans_{tenant_id}")
+        lock_catalogue(db, tenant_id)
         old = get_plan(db, tenant_id, code)
         if old.archived_at is not None:
             raise Conflict("plan_archived", plan=code)
         draft = replace(draft_of(old), **changes)
-        if draft == draft_of(old):
-            return old
-        return _add_version(db, now, old, draft, existing, by)
+        if "cycle" not in changes:
+            draft = draft.in_order
+        check_draft(draft)
+        if existing == "next_period" and draft.currency != old.currency:  # a user has one currency
+            raise Conflict("currency_mismatch", currency=draft.currency, wanted=old.currency)
+        if draft.differs_from(draft_of(old)):
+            return _add_version(db, now, old, draft, existing, by)
+        if existing == "next_period":
+            _move_subscribers(db, old)
+        return old
 
 
 def archive_plan(db: Connection, now: datetime, tenant_id: int, code: str, *, default_plan: str) -> Plan:
@@ -139,6 +120,7 @@ def archive_plan(db: Connection, now: datetime, tenant_id: int, code: str, *, de
     if code == default_plan:
         raise Conflict("plan_is_default", plan=code)
     with atomic(db):
+        lock_catalogue(db, tenant_id)
         execute(
             db,
             """UPDATE billing_plans SET archived_at = :now
@@ -161,17 +143,23 @@ def _add_version(
 ) -> Plan:
     execute(db, "UPDATE billing_plans SET superseded_at = :now WHERE id = :id", now=instant_text(now), id=old.id)
     _pin_subscribers(db, now, old)
-    new = _insert(db, now, old.tenant_id, old.version + 1, draft, by)
-    if existing == "next_period":  # also for those who kept an older one until now
-        execute(
-            db,
-            """UPDATE billing_plans SET renews_as = :new
-                WHERE tenant_id = :tenant_id AND code = :code AND id <> :new""",
-            new=new,
-            tenant_id=old.tenant_id,
-            code=old.code,
-        )
-    return get_version(db, new)
+    new = get_version(db, _insert(db, now, old.tenant_id, old.version + 1, draft, by))
+    if existing == "next_period":
+        _move_subscribers(db, new)
+    return new
+
+
+def _move_subscribers(db: Connection, to: Plan) -> None:
+    """Whose period of an older version ends goes on with this one; not those who pay in another currency."""
+    execute(
+        db,
+        """UPDATE billing_plans SET renews_as = :new
+            WHERE tenant_id = :tenant_id AND code = :code AND currency = :currency AND id <> :new""",
+        new=to.id,
+        tenant_id=to.tenant_id,
+        code=to.code,
+        currency=to.currency,
+    )
 
 
 def _pin_subscribers(db: Connection, now: datetime, old: Plan) -> None:
@@ -200,7 +188,7 @@ def _insert(db: Connection, now: datetime, tenant_id: int, version: int, draft: 
         name=draft.name,
         description=draft.description,
         billing_interval=draft.interval,
-        cycle="anniversary" if draft.interval == "year" else draft.cycle,
+        cycle=draft.cycle,
         amount_cents=draft.amount_cents,
         currency=draft.currency,
         tax_behavior=draft.tax_behavior,
@@ -211,14 +199,3 @@ def _insert(db: Connection, now: datetime, tenant_id: int, version: int, draft: 
         created_at=instant_text(now),
         created_by=by,
     )
-
-
-def limits_as_json(limits: Mapping[str, PlanLimit]) -> dict[str, dict[str, Any]]:
-    return {
-        metric: {"included": limit.included, "policy": limit.policy, "window": limit.window}
-        for metric, limit in sorted(limits.items())
-    }
-
-
-def prices_as_json(prices: Sequence[Price]) -> list[dict[str, Any]]:
-    return [price_as_json(price) for price in prices]

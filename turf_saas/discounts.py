@@ -90,30 +90,36 @@ def create_discount(
     return _discount(row)
 
 
-def list_discounts(db: Connection, tenant_id: int) -> list[Discount]:
-    """Those that can be redeemed, or could until their uses were up; the newest first."""
+def list_discounts(db: Connection, tenant_id: int, *, limit: int = 1_000, before: int | None = None) -> list[Discount]:
+    """Those that can be redeemed, or could until their uses were up; the newest first. before: below this id."""
+    older = "" if before is None else "AND id < :before"
     rows = fetch_all(
         db,
         f"""SELECT {_COLUMNS} FROM billing_discounts
-             WHERE tenant_id = :tenant_id AND deleted_at IS NULL ORDER BY id DESC""",  # noqa: S608  a constant
+             WHERE tenant_id = :tenant_id AND deleted_at IS NULL {older}
+             ORDER BY id DESC LIMIT :limit""",  # noqa: S608  constants
         tenant_id=tenant_id,
+        limit=limit,
+        **({} if before is None else {"before": before}),
     )
     return [_discount(row) for row in rows]
 
 
-def delete_discount(db: Connection, now: datetime, tenant_id: int, code: str) -> None:
+def delete_discount(db: Connection, now: datetime, tenant_id: int, code: str) -> Discount:
     """Redeemed no more. What runs goes on, and the code may be given anew."""
     with atomic(db):
-        deleted = execute(
+        row = fetch_one(
             db,
-            """UPDATE billing_discounts SET deleted_at = :now
-                WHERE tenant_id = :tenant_id AND code = :code AND deleted_at IS NULL""",
+            f"""UPDATE billing_discounts SET deleted_at = :now
+                 WHERE tenant_id = :tenant_id AND code = :code AND deleted_at IS NULL
+             RETURNING {_COLUMNS}""",  # noqa: S608  a constant
             now=instant_text(now),
             tenant_id=tenant_id,
             code=code.upper(),
         )
-        if not deleted:
+        if row is None:
             raise NotFound("discount_not_found")
+    return _discount(row)
 
 
 def redeem(
