@@ -148,9 +148,10 @@ def _renew(db: Connection, now: datetime, settings: Settings, subscription: Subs
         cycle = plan.cycle
     else:
         anchor, cycle = date.fromisoformat(subscription.anchor), subscription.cycle
+    anchor = min(anchor, local_day(at, settings.timezone))
     period = periods.period_at(cycle, plan.interval, anchor, settings.timezone, at)
-    if period.start != at:  # the zone's rules or the setting changed in between: no gap, and no overlap
-        period = Period(at, period.end, min(period.start, at))
+    if period.start != at:  # another zone was set since: no gap, no overlap, and the part of the fee that is left
+        period = Period(at, period.end, period.nominal.start)
     open_period(db, now, subscription, plan, period)
     was_trial = subscription.status == "trialing"
     columns: dict[str, Any] = {"cycle": cycle, "anchor": anchor.isoformat(), **_columns_of(period)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing_db import Connection, atomic, fetch_one
 from turf_saas import catalogue, discounts, renewals
@@ -20,7 +20,7 @@ from turf_saas.subscriptions import (
     update_subscription,
 )
 from turf_saas.users import User
-from turf_saas.values import UserId, instant_text, local_day
+from turf_saas.values import UserId, instant_text, local_day, parse_instant
 
 MOST_DAYS_BACK = 3_660
 MOST_DAYS_AHEAD = 731
@@ -43,7 +43,7 @@ def subscribe(
     A trial of a plan is given once. A row that only said which plan he is on, and cost nothing, becomes this one.
     """
     begins = start_at or now
-    if not -MOST_DAYS_BACK <= (begins - now).days <= MOST_DAYS_AHEAD:
+    if not timedelta(days=-MOST_DAYS_BACK) <= begins - now <= timedelta(days=MOST_DAYS_AHEAD):
         raise InvalidInput("start_at_out_of_range", field="start_at", back=MOST_DAYS_BACK, ahead=MOST_DAYS_AHEAD)
     effective = start_of_day(local_day(begins, settings.timezone), settings.timezone)
     with atomic(db):
@@ -53,6 +53,7 @@ def subscribe(
         live = renewals.bring_up_to_date(db, now, settings, user.id)
         if live is not None and (live.is_billed or live.effective_at is not None or live.billed_by == "stripe"):
             raise Conflict("subscription_exists")
+        _refuse_paid_time(db, settings, user.id, effective)
         if days and has_tried(db, user.id, plan.code):
             days = 0
         if discount_code is not None:
@@ -65,6 +66,18 @@ def subscribe(
         if days or effective <= now:
             begun = renewals.begin(db, now, settings, begun, trial_days=days, by=by, reason="subscribed")
         return renewals.advance(db, now, settings, begun)
+
+
+def _refuse_paid_time(db: Connection, settings: Settings, user_id: UserId, effective: datetime) -> None:
+    """Days that an earlier subscription had are paid. He may come back on the day on which it ended."""
+    row = fetch_one(
+        db,
+        "SELECT MAX(ends_at) AS ended_at FROM billing_periods WHERE user_id = :user_id AND starts_at < ends_at",
+        user_id=user_id,
+    )
+    ended_at = row["ended_at"] if row else None
+    if ended_at and local_day(parse_instant(ended_at), settings.timezone) > local_day(effective, settings.timezone):
+        raise Conflict("start_in_paid_time", ended_at=ended_at)
 
 
 def get_sold_plan(db: Connection, tenant_id: int, code: str) -> Plan:

@@ -115,8 +115,11 @@ def cancel(
             return Changed(ended, Proration(), currency)
         money = Proration()
         if period is not None:
-            money = prorating.cancel_now(period.period, at, old_cents=period.price_cents, left_cents=period.left_cents)
-            settle_change(db, period, money, price_cents=0)
+            since = max(at, period.starts_at)  # a server's clock may go back a little
+            money = prorating.cancel_now(
+                period.period, since, old_cents=period.price_cents, left_cents=period.left_cents
+            )
+            settle_change(db, period, money, price_cents=0, ends_at=since)
             add_items(
                 db,
                 at,
@@ -124,7 +127,7 @@ def cancel(
                 subscription,
                 period,
                 money,
-                at=at,
+                at=since,
                 old=renewals.get_version(db, subscription),
                 new=None,
                 by=by,
@@ -187,12 +190,13 @@ def _change_now(
         if new.interval != in_force.interval:
             money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
         else:
-            price = price_of(db, at, subscription, new, at)
+            since = max(at, period.starts_at)
+            price = price_of(db, at, subscription, new, since)
             money = prorating.change_plan(
-                period.period, at, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
+                period.period, since, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
             )
             settle_change(db, period, money, price_cents=price)
-            add_items(db, at, settings, subscription, period, money, at=at, old=old, new=new, by=by)
+            add_items(db, at, settings, subscription, period, money, at=since, old=old, new=new, by=by)
     changed = update_subscription(
         db,
         at,
@@ -284,6 +288,7 @@ def _live(db: Connection, now: datetime, settings: Settings, seen: Subscription)
 
 
 def _instant(now: datetime, at: datetime | None, *, dry_run: bool) -> datetime:
+    now = now.replace(microsecond=0)  # as it is kept: so that what is paid follows from what is written
     if at is None:
         return now
     if not dry_run:

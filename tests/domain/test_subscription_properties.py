@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+import pytest
 
 import billing_db
 from billing_db import Connection, fetch_all
@@ -25,6 +25,9 @@ from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Wish, cancel, change_plan, resume
 from turf_saas.subscriptions import find_live, list_changes
 from turf_saas.users import User
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
 
 START = datetime(2027, 12, 28, 13, 30, 7, tzinfo=UTC)
 PLANS = ("free", "ten", "forty", "anniversary", "yearly", "tried", "tried", "tried")
@@ -81,10 +84,13 @@ def act(db: Connection, now: datetime, zone: Any, step: tuple[Any, ...]) -> None
         assert change_plan(db, now, zone, live, wish, is_admin=True).proration == dry.proration
 
 
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+@hypothesis.settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
-@given(steps=STEPS, zone=st.sampled_from(["UTC", "Europe/Paris", "America/Santiago", "Pacific/Apia"]))
+@hypothesis.given(steps=STEPS, zone=st.sampled_from(["UTC", "Europe/Paris", "America/Santiago", "Pacific/Apia"]))
 def test_no_order_of_deeds_gives_back_more_than_was_paid(
     template_of: Callable[[str], str], steps: list[tuple[Any, ...]], zone: str
 ) -> None:

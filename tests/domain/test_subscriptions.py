@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -380,6 +381,37 @@ def test_canceled_and_back_in_one_month(db: Connection, alice: Person) -> None:
     begin(db, alice, "ten", "06-21 12:00")
     assert [(row[0], row[3]) for row in fees(db)] == [("forty", 4_000), ("ten", 333)]  # 10 of 30 days
     assert items(db) == [("2026-06", "credit", -2_667)]  # 20 of 30 days
+
+
+def test_time_that_was_paid_is_not_sold_again(db: Connection, alice: Person) -> None:
+    cancel(db, at("06-11 13:00"), SETTINGS, begin(db, alice, "forty", "06-01"), when="now")
+    with pytest.raises(Conflict) as refused:
+        begin(db, alice, "ten", "06-20", start_at=at("06-10"))
+    assert refused.value.code == "start_in_paid_time"
+    begin(db, alice, "ten", "06-20", start_at=at("06-11"))
+    assert [row[1:3] for row in fees(db)] == [
+        ("2026-06-01T00:00:00Z", "2026-06-11T13:00:00Z"),
+        ("2026-06-11T00:00:00Z", "2026-07-01T00:00:00Z"),
+    ]
+
+
+@pytest.mark.parametrize(("before", "after"), [(SETTINGS, PARIS), (PARIS, SETTINGS)])
+@pytest.mark.parametrize("plan", ["ten", "anniversary", "tried"])
+def test_another_zone_leaves_no_gap_and_no_overlap(
+    db: Connection, alice: Person, plan: str, before: Settings, after: Settings
+) -> None:
+    begin(db, alice, plan, "05-18 10:00", before)
+    advance_due(db, at("06-18 10:00"), after)
+    advance_due(db, at("09-18 10:00"), after)
+    found = fees(db)
+    assert all(one[2] == following[1] for one, following in pairwise(found))
+    whole = {"ten": 1_000, "anniversary": 3_000, "tried": 2_800}[plan]
+    assert [row[3] for row in found[-2:]] == [whole, whole]
+    # At the turn two hours are twice in a month or in none of the two: 2 of 720 hours are 0.28 % of a fee.
+    assert all(
+        row[3] in (whole, *range(whole * 2 // 1000, whole * 3 // 1000 + 3)) or row[3] >= whole * 0.99
+        for row in found[1:]
+    )
 
 
 # -- versions, discounts, what others write -----------------------------------------------------------------

@@ -37,7 +37,7 @@ CREATE TABLE billing_redemptions (
 CREATE INDEX billing_redemptions_user ON billing_redemptions (user_id, id);
 
 -- A period that has begun: what is written here is never worked out again. The fee is that of the part from starts_at to
--- ends_at of the nominal period; price_cents is what the whole nominal period costs now, after discount, and changes
+-- nominal_end of the nominal period, also when it was left before, at ends_at; price_cents is what the whole nominal period costs now, after discount, and changes
 -- with the plan. charged and credited are all that the period has cost and given back, so that no credit exceeds it.
 CREATE TABLE billing_periods (
     id ${pk},
