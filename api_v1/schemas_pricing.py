@@ -113,6 +113,15 @@ class QuoteIn(Input):
     currency: Currency | None = Field(default=None, description="ISO 4217; the seller's when not given")
 
 
+class PlanQuoteIn(Input):
+    """What a month on a plan costs: its fee, and what is used above what it includes."""
+
+    plan: str = Field(max_length=63)
+    usage: Annotated[dict[Metric, Whole], Field(max_length=100)] = Field(
+        default={}, description="A month's use per metric", examples=[{"api_calls": 3100}]
+    )
+
+
 # -- what is answered ------------------------------------------------------------------------------------------
 
 Number = int | str
@@ -129,6 +138,7 @@ class QuoteStep(Output):
 
 
 class QuoteLine(Output):
+    kind: Literal["base", "overage"] = Field(description="`base`: the plan's fee for its interval")
     metric: str | None
     quantity: Number = Field(description="What is above the included quantity")
     unit_amount: str | None = Field(description="null where quantity × unit_amount is not the amount")

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from api_v1 import schemas_pricing as shapes
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from turf_saas import pricing
+from api_v1.wire import Choice
+from turf_saas import catalogue, pricing
+from turf_saas.checks import invalid
+from turf_saas.errors import Fault, pointer
+from turf_saas.money import from_cents
+from turf_saas.plans import limits_of
 from turf_saas.prices import decimal_text, plain_number
 from turf_saas.pricing import Charge, Step
+from turf_saas.subscribing import get_sold_plan
 
 
 @route(
     "POST",
     "/pricing/quote",
-    summary="What a quantity costs, tier by tier",
+    summary="What a quantity costs, tier by tier, or a month on a plan",
     who="anyone",
-    body=shapes.QuoteIn,
+    of_tenant=True,
+    body=Choice({"plan": shapes.PlanQuoteIn}, shapes.QuoteIn),
     returns=shapes.QuoteOut,
     max_body=shapes.MAX_QUOTE,
 )
-def quote(body: shapes.QuoteIn) -> Any:
-    """By the price in the body, which has at most 64 KiB. Nothing is looked up and nothing is stored.
+def quote(tenant_id: int, body: shapes.QuoteIn | shapes.PlanQuoteIn) -> Any:
+    """By the price in the body, or by a plan's: then the plan's fee is the first line. Nothing is stored.
 
-    The amount is what an invoice's line would say of it, before tax where prices are exclusive of it. One of more
-    than 2^53 cents is refused.
+    The body has at most 64 KiB. The amount is what an invoice's lines would say, before tax where prices are exclusive
+    of it. One of more than 2^53 cents is refused.
     """
+    if isinstance(body, shapes.PlanQuoteIn):
+        return _plan_quote(tenant_id, body)
     asked, currency = body.price, body.currency or current_runtime().settings.currency
     charge = pricing.rate(asked.price, body.quantity, asked.included, currency)
     return {"amount_cents": charge.amount_cents, "currency": currency, "lines": [_line(asked.metric, charge)]}
 
 
-def _line(metric: str | None, charge: Charge) -> dict[str, Any]:
+def _plan_quote(tenant_id: int, body: shapes.PlanQuoteIn) -> dict[str, Any]:
+    runtime = current_runtime()
+    plan = get_sold_plan(runtime.db(), tenant_id, body.plan)
+    unknown = sorted(body.usage.keys() - catalogue.list_metrics(runtime.db(), tenant_id))
+    if unknown:
+        raise invalid([Fault(pointer("usage", metric), "metric_not_sold", {"metric": metric}) for metric in unknown])
+    included = limits_of(runtime.settings, plan.terms)
+    charges = []
+    for price in plan.terms.prices:
+        used, free = body.usage.get(price.metric, 0), included.get(price.metric, 0)
+        charges.append((price.metric, pricing.rate(price, used, free, plan.currency)))
+    fee = from_cents(plan.amount_cents, plan.currency)
+    base = Charge(plan.amount_cents, fee, Decimal(1), fee, ())
     return {
+        "amount_cents": plan.amount_cents + sum(charge.amount_cents for _, charge in charges),
+        "currency": plan.currency,
+        "lines": [_line(None, base, "base"), *(_line(metric, charge) for metric, charge in charges)],
+    }
+
+
+def _line(metric: str | None, charge: Charge, kind: str = "overage") -> dict[str, Any]:
+    return {
+        "kind": kind,
         "metric": metric,
         "quantity": plain_number(charge.quantity),
         "unit_amount": None if charge.unit_amount is None else decimal_text(charge.unit_amount),

@@ -66,6 +66,7 @@ def test_a_quote_is_explained_tier_by_tier(client: FlaskClient) -> None:
         "currency": "EUR",
         "lines": [
             {
+                "kind": "overage",
                 "metric": "storage_gb",
                 "quantity": 150,
                 "unit_amount": None,
@@ -204,3 +205,52 @@ def test_the_document_speaks_of_the_models_and_fields_that_are_read() -> None:
     of_models = {name for fields in FIELDS.values() for name in fields}
     assert set(PriceIn.model_fields) == {"metric", "model", *of_models}
     assert set(TierIn.model_fields) == {"up_to", "unit_amount", "flat_cents"}
+
+
+# -- a month on a plan ---------------------------------------------------------------------------------------
+
+
+def month_on(client: FlaskClient, plan: Any, usage: Any, **given: Any) -> Any:
+    return client.post(QUOTE, json={"plan": plan, "usage": usage}, headers={"Accept-Language": "en"}, **given)
+
+
+@pytest.mark.parametrize(
+    ("plan", "usage", "cents"),
+    [
+        ("free", {"api_calls": 10_000}, [0]),
+        ("premium", {}, [1900, 0, 0]),
+        ("premium", {"api_calls": 3_000, "tokens": 1_000_000}, [1900, 0, 0]),
+        ("premium", {"api_calls": 3_001, "tokens": 1_000_500}, [1900, 1, 1]),  # 500 tokens are half a cent
+        ("pro", {"api_calls": 42_345}, [4900, 6173, 0]),  # 12 345 at half a cent: 6172.5
+    ],
+)
+def test_a_month_on_a_plan_is_its_fee_and_what_is_used_above(
+    client: FlaskClient, plan: str, usage: dict[str, int], cents: list[int]
+) -> None:
+    reply = month_on(client, plan, usage)
+    assert reply.status_code == 200
+    assert [line["amount_cents"] for line in reply.json["lines"]] == cents
+    assert (reply.json["amount_cents"], reply.json["lines"][0]["kind"]) == (sum(cents), "base")
+
+
+def test_a_limit_that_is_set_is_quoted(make_app: Any) -> None:
+    client = make_app(BILLING_LIMIT_PREMIUM_API_CALLS="10").test_client()
+    assert month_on(client, "premium", {"api_calls": 110}).json["amount_cents"] == 2000
+
+
+@pytest.mark.parametrize(
+    ("plan", "usage", "found"),
+    [
+        ("gold", {}, [("/plan", "plan_unknown")]),
+        ("premium", {"tokns": 1}, [("/usage/tokns", "metric_not_sold")]),
+        ("premium", {"api_calls": -1}, [("/usage/api_calls", "field_range")]),
+        ("premium", {"api_calls": 1.5}, [("/usage/api_calls", "field_type")]),
+        ("premium", [], [("/usage", "field_type")]),
+        (7, {}, [("/plan", "field_type")]),
+    ],
+)
+def test_what_is_not_a_month_on_a_plan_is_refused(
+    client: FlaskClient, plan: Any, usage: Any, found: list[tuple[str, str]]
+) -> None:
+    reply = month_on(client, plan, usage)
+    assert (reply.status_code, faults(reply)) == (422, found)
