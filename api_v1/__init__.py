@@ -14,10 +14,12 @@ from api_v1.routes import (  # noqa: F401  register the routes
     accounts as _accounts,
     api_keys as _api_keys,
     billing as _billing,
+    clock as _clock,
     docs as _docs,
     ops as _ops,
     pricing as _pricing,
     quotas as _quotas,
+    subscriptions as _subscriptions,
     usage as _usage,
 )
 

@@ -45,6 +45,7 @@ class Operation:
     judged: bool
     idempotent: bool
     body_optional: bool
+    in_production: bool
     module: str
 
     @property
@@ -82,6 +83,8 @@ def route(
     judged: bool = False,
     idempotent: bool = False,
     body_optional: bool = False,
+    in_production: bool = True,
+    looks: Callable[..., dict[str, Any]] | None = None,
     max_body: int = MAX_BODY,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a view under its rule and under /tenants/<id>/. It gets `caller`, `query` and `body` as it has them.
@@ -92,6 +95,9 @@ def route(
     judged: a quota may refuse it, with what that says about itself.
     idempotent: it takes an Idempotency-Key. The view then runs inside a transaction: it writes to our database and
     nowhere else, for what it does outside would not be taken back.
+    in_production=False: there it is not there.
+    looks: called with what the view gets, before that transaction begins; the view gets what it found as well. So two
+    who come at once have seen the same, and the second to write can be told.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,18 +120,21 @@ def route(
             judged=judged,
             idempotent=idempotent,
             body_optional=body_optional,
+            in_production=in_production,
             module=view.__module__,
         )
         OPERATIONS.append(operation)
 
-        answer = _answering(operation, view, max_body)
+        answer = _answering(operation, view, max_body, looks)
         billing_bp.record(lambda state: _add_rules(state, operation, answer))
         return view
 
     return decorate
 
 
-def _answering(operation: Operation, view: Callable[..., Any], max_body: int) -> Callable[..., Response]:
+def _answering(
+    operation: Operation, view: Callable[..., Any], max_body: int, looks: Callable[..., dict[str, Any]] | None
+) -> Callable[..., Response]:
     """The view, with all that stands before it and after it."""
     who, scope, query, body = operation.who, operation.scope, operation.query, operation.body
 
@@ -142,6 +151,8 @@ def _answering(operation: Operation, view: Callable[..., Any], max_body: int) ->
             path["query"] = checked_query
         if body is not None:
             path["body"] = read_body(body, most=max_body, optional=operation.body_optional)
+        if looks is not None:
+            path |= looks(**path)
         if operation.idempotent:
             return answer_once(path, lambda: _response(view(**path), operation.status))
         return _response(view(**path), operation.status)
@@ -166,6 +177,8 @@ def _can_be_there(part: Any) -> bool:
 def _add_rules(state: BlueprintSetupState, operation: Operation, answer: Callable[..., Response]) -> None:
     runtime = state.app.extensions["billing"]
     if operation.accounts and not runtime.settings.accounts:
+        return
+    if not operation.in_production and runtime.settings.production:
         return
     runtime.prefix = state.url_prefix or ""
     runtime.operations.append(operation)

@@ -16,7 +16,7 @@ import billing_db
 from api_v1.signals import usage_threshold_reached
 from api_v1.token_memory import TokenMemory
 from billing_db import Connection
-from turf_saas import catalogue, schema, tenants, thresholds
+from turf_saas import catalogue, clock, schema, tenants, thresholds
 from turf_saas.errors import SettingsError, Unavailable
 from turf_saas.settings import Settings, read_settings, secret_is_weak
 from turf_saas.status import is_missing
@@ -67,6 +67,13 @@ class Runtime:
         app.teardown_request(self._end_request)
 
     def now(self) -> datetime:
+        """What billing takes for now: outside production a test clock may have been set. Tokens expire by real time."""
+        real = self.real_now()
+        if self.settings.production or self._users is None:  # nothing is read before the database is ready
+            return real
+        return clock.find_clock(self.db()) or real
+
+    def real_now(self) -> datetime:
         return datetime.now(UTC)
 
     def db(self) -> Connection:
@@ -93,7 +100,7 @@ class Runtime:
             db = billing_db.get_db(self.settings.database, create=True)
             inside = billing_db.in_transaction(db)  # a host's block: there we only look
             if self.settings.auto_migrate and not inside:
-                schema.migrate(db, self.now(), self.settings)
+                schema.migrate(db, self.real_now(), self.settings)
             elif not schema.is_current(db, self.settings):
                 raise Unavailable("not_migrated")
             if catalogue.find_plan(db, tenants.FIRST, self.settings.default_plan) is None:

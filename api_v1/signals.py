@@ -27,3 +27,7 @@ _signals = _Signals()
 
 # crossing: a turf_saas.thresholds.Crossing. Once per user, metric, month and percentage.
 usage_threshold_reached = _signals.signal("usage-threshold-reached")
+
+# subscription: a turf_saas.subscriptions.Subscription as it is now; what: "subscribed", "changed", "change_scheduled",
+# "change_dropped", "cancel_scheduled", "canceled" or "resumed". Somebody asked for it: what time brings is not told.
+subscription_changed = _signals.signal("subscription-changed")

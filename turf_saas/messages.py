@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from turf_saas.messages_subscriptions import SUBSCRIPTION_MESSAGES
+
 LOCALES = ("fr", "en")
 logger = logging.getLogger("turf_saas.billing")
 
@@ -334,6 +336,7 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The configured database cannot be used; the server's log says why.",
     },
     "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
+    **SUBSCRIPTION_MESSAGES,
     # -- the reference host
     "demo_in_production": {
         "fr": "Pas de données ni de comptes de démonstration en production (BILLING_ENV).",

@@ -68,6 +68,10 @@ class Subscription:
         """Whether it has periods: one that only says who is on which plan costs nothing."""
         return self.current_period_end is not None
 
+    def gives_its_plan(self, now: datetime) -> bool:
+        """What GIVES_ITS_PLAN asks of a row."""
+        return self.status in ("trialing", "active", "past_due") and (self.effective_at or "") <= instant_text(now)
+
 
 _FROM = """SELECT s.*, pending.code AS pending_plan
              FROM saas_subscriptions AS s LEFT JOIN billing_plans AS pending ON pending.id = s.pending_plan_id"""

@@ -8,16 +8,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billing_db import Connection
 from tests.cast import Cast, Person
 from turf_saas import accounts, admission, api_keys
 from turf_saas.settings import read_settings
+from turf_saas.subscribing import subscribe
+from turf_saas.subscription_changes import cancel
+from turf_saas.subscriptions import find_live, get_subscription as get_stored
 from turf_saas.usage import NewEvent, record_event
 from turf_saas.users import User, get_users_table
-from turf_saas.values import parse_instant
+from turf_saas.values import instant_text, parse_instant
 
 NOW = parse_instant("2026-05-20T10:00:00Z")
 MARK = "belongs-to-alice"  # in all that alice and ada have: no answer to anybody else may hold it
@@ -59,6 +62,18 @@ class Stage:
         settings = read_settings({"TURF_SAAS_DB": "."})
         user = User(person.id, person.tenant_id, "user")
         return admission.reserve(self.db, datetime.now(UTC), settings, user, "tokens", 7).id
+
+    def new_subscription(self, person: Person) -> int:
+        """The id of a subscription that the person has begun; the one before has ended."""
+        settings, now = read_settings({"TURF_SAAS_DB": "."}), datetime.now(UTC)
+        self.end_subscription(person)
+        user = User(person.id, person.tenant_id, person.role)
+        return subscribe(self.db, now, settings, user, "premium", by=self.mark(person)).id
+
+    def end_subscription(self, person: Person) -> None:
+        live = find_live(self.db, person.id)
+        if live is not None:
+            cancel(self.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), live, when="now")
 
     def new_event(self, person: Person) -> str:
         """The id of something that the person has used."""
@@ -193,3 +208,51 @@ def list_usage(stage: Stage, person: Person) -> Call:
 @example
 def quote(stage: Stage, person: Person) -> Call:
     return Call(body={"price": {"metric": "tokens", "model": "flat", "unit_amount": "0.0004"}, "quantity": 12_345})
+
+
+@example
+def get_subscription(stage: Stage, person: Person) -> Call:
+    stage.new_subscription(person)
+    return Call()
+
+
+@example
+def create_subscription(stage: Stage, person: Person) -> Call:
+    stage.end_subscription(person)
+    return Call(body={"plan": "premium", "user_id": person.id})
+
+
+@example
+def change_subscription(stage: Stage, person: Person) -> Call:
+    return Call(path={"subscription_id": stage.new_subscription(person)}, body={"plan": "pro"})
+
+
+@example
+def cancel_subscription(stage: Stage, person: Person) -> Call:
+    return Call(path={"subscription_id": stage.new_subscription(person)}, body={"when": "now"})
+
+
+@example
+def resume_subscription(stage: Stage, person: Person) -> Call:
+    number = stage.new_subscription(person)
+    asked = get_stored(stage.db, person.tenant_id, number)
+    cancel(stage.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), asked)
+    return Call(path={"subscription_id": number}, body={})
+
+
+@example
+def subscription_history_of(stage: Stage, person: Person) -> Call:
+    number = stage.new_subscription(person)
+    asked = get_stored(stage.db, person.tenant_id, number)
+    cancel(stage.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), asked, when="now")
+    return Call(path={"subscription_id": number}, query={"limit": 1})
+
+
+@example
+def get_test_clock(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def move_test_clock(stage: Stage, person: Person) -> Call:
+    return Call(body={"now": instant_text(datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=next(_numbers)))})
