@@ -153,7 +153,7 @@ def _move_subscribers(db: Connection, to: Plan) -> None:
     """Whose period of an older version ends goes on with this one; not those who pay in another currency."""
     execute(
         db,
-        """UPDATE billing_plans SET renews_as = :new
+        """UPDATE billing_plans SET rolls_into = :new
             WHERE tenant_id = :tenant_id AND code = :code AND currency = :currency AND id <> :new""",
         new=to.id,
         tenant_id=to.tenant_id,

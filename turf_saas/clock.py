@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from billing_db import Connection, atomic, execute, fetch_one
-from turf_saas import renewals
+from turf_saas import rollover
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
-from turf_saas.renewals import Advanced
+from turf_saas.rollover import Advanced
 from turf_saas.settings import Settings
 from turf_saas.values import instant_text, parse_instant
 
@@ -42,7 +42,7 @@ def set_clock(db: Connection, real_now: datetime, settings: Settings, now: datet
     if now is None:
         with atomic(db):
             execute(db, "DELETE FROM billing_test_clock")
-        return Moved(real_now, False, renewals.advance_due(db, real_now, settings))
+        return Moved(real_now, False, rollover.advance_due(db, real_now, settings))
     if not -FURTHEST <= now - real_now <= FURTHEST:
         raise InvalidInput("clock_out_of_range", field="now", days=FURTHEST.days)
     now = now.replace(microsecond=0)
@@ -59,4 +59,4 @@ def set_clock(db: Connection, real_now: datetime, settings: Settings, now: datet
             standing = find_clock(db)
             assert standing is not None, "a move that was refused has met the clock's row"
             raise Conflict("clock_backwards", now=instant_text(standing))
-    return Moved(now, True, renewals.advance_due(db, now, settings))
+    return Moved(now, True, rollover.advance_due(db, now, settings))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, Row, fetch_all
-from turf_saas import plans, renewals, spending_caps, subscriptions
+from turf_saas import plans, rollover, spending_caps, subscriptions
 from turf_saas.many import parts
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms
 from turf_saas.settings import Settings
@@ -182,7 +182,7 @@ def find_standing(db: Connection, now: datetime, settings: Settings, user_id: Us
     """In one statement, for each is a wait among busy threads."""
     rows = _standing(db, now, settings, user_id, month)
     if rows[0]["is_due"]:  # the period is over, and no job has been by yet
-        renewals.bring_up_to_date(db, now, settings, user_id)
+        rollover.bring_up_to_date(db, now, settings, user_id)
         rows = _standing(db, now, settings, user_id, month)
     first = rows[0]
     counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}

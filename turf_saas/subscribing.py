@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from billing_db import Connection, atomic, fetch_one
-from turf_saas import catalogue, discounts, renewals
+from turf_saas import catalogue, discounts, rollover
 from turf_saas.errors import Conflict, InvalidInput
 from turf_saas.ids import insert_row
 from turf_saas.periods import start_of_day
@@ -50,7 +50,7 @@ def subscribe(
         plan = get_sold_plan(db, user.tenant_id, plan_code)
         check_currency(db, user.id, plan)
         days = plan.trial_days if trial_days is None else trial_days
-        live = renewals.bring_up_to_date(db, now, settings, user.id)
+        live = rollover.bring_up_to_date(db, now, settings, user.id)
         if live is not None and (live.is_billed or live.effective_at is not None or live.billed_by == "stripe"):
             raise Conflict("subscription_exists")
         _refuse_paid_time(db, settings, user.id, effective)
@@ -64,8 +64,8 @@ def subscribe(
         else:
             begun = _enter(db, now, user, plan, effective, status, by)
         if days or effective <= now:
-            begun = renewals.begin(db, now, settings, begun, trial_days=days, by=by, reason="subscribed")
-        return renewals.advance(db, now, settings, begun)
+            begun = rollover.begin(db, now, settings, begun, trial_days=days, by=by, reason="subscribed")
+        return rollover.advance(db, now, settings, begun)
 
 
 def _refuse_paid_time(db: Connection, settings: Settings, user_id: UserId, effective: datetime) -> None:

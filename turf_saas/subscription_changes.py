@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from billing_db import Connection, atomic
-from turf_saas import catalogue, discounts, proration as prorating, renewals
+from turf_saas import catalogue, discounts, proration as prorating, rollover
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
 from turf_saas.periods import first_period, start_of_day
 from turf_saas.plans import Plan
@@ -128,7 +128,7 @@ def cancel(
                 period,
                 money,
                 at=since,
-                old=renewals.get_version(db, subscription),
+                old=rollover.get_version(db, subscription),
                 new=None,
                 by=by,
             )
@@ -275,11 +275,11 @@ def _changeable(db: Connection, now: datetime, settings: Settings, seen: Subscri
         raise Conflict("subscription_unpaid")
     if subscription.effective_at is None:  # it says which plan, and costs nothing
         raise Conflict("subscription_not_billed")
-    return subscription, renewals.get_version(db, subscription)
+    return subscription, rollover.get_version(db, subscription)
 
 
 def _live(db: Connection, now: datetime, settings: Settings, seen: Subscription) -> Subscription:
-    subscription = renewals.advance(db, now, settings, hold_as_seen(db, seen))
+    subscription = rollover.advance(db, now, settings, hold_as_seen(db, seen))
     if not subscription.is_live:
         raise Conflict("subscription_ended", status=subscription.status)
     if subscription.billed_by == "stripe":

@@ -13,7 +13,7 @@ from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.schemas import NoBody
 from api_v1.telling import tell, word_for
-from turf_saas import renewals, subscribing, subscription_changes, subscription_history, subscriptions
+from turf_saas import rollover, subscribing, subscription_changes, subscription_history, subscriptions
 from turf_saas.errors import Forbidden, NotFound
 from turf_saas.periods import start_of_day
 from turf_saas.subscription_changes import Changed, Wish
@@ -34,7 +34,7 @@ def get_subscription(caller: Caller, query: shapes.SubscriptionQuery) -> Any:
     """As it is now: what fell due has taken place. `subscription` is null for who has none."""
     runtime, user_id = current_runtime(), reporters.get_visible(caller, query.user_id)
     db, now = runtime.db(), runtime.now()
-    found = renewals.bring_up_to_date(db, now, runtime.settings, user_id)
+    found = rollover.bring_up_to_date(db, now, runtime.settings, user_id)
     gives = found is not None and found.gives_its_plan(now)
     return shapes.SubscriptionNow(
         subscription=shown(found) if found else None,
@@ -89,8 +89,8 @@ def _seen(caller: Caller, subscription_id: int, **_: Any) -> dict[str, Subscript
     found = subscriptions.get_subscription(db, caller.tenant_id, subscription_id)
     if found.user_id != caller.user_id and not caller.is_admin:
         raise NotFound("subscription_not_found")
-    if renewals.is_due(found, now := runtime.now()):
-        renewals.bring_up_to_date(db, now, runtime.settings, found.user_id)
+    if rollover.is_due(found, now := runtime.now()):
+        rollover.bring_up_to_date(db, now, runtime.settings, found.user_id)
         found = subscriptions.get_subscription(db, caller.tenant_id, subscription_id)
     return {"seen": found}
 

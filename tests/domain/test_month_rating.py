@@ -12,7 +12,7 @@ from tests.cast import Person
 from turf_saas import catalogue
 from turf_saas.month_rating import list_segments, rate_month
 from turf_saas.prices import Price
-from turf_saas.renewals import advance_due
+from turf_saas.rollover import advance_due
 from turf_saas.settings import read_settings
 from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Wish, cancel, change_plan

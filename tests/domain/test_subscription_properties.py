@@ -19,7 +19,7 @@ from tests import cast
 from turf_saas import catalogue, discounts
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import BillingError
-from turf_saas.renewals import advance_due
+from turf_saas.rollover import advance_due
 from turf_saas.settings import read_settings
 from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Wish, cancel, change_plan, resume

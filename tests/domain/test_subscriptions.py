@@ -13,7 +13,7 @@ from tests.cast import Person
 from turf_saas import admission, catalogue, discounts, quotas
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
-from turf_saas.renewals import advance_due, bring_up_to_date
+from turf_saas.rollover import advance_due, bring_up_to_date
 from turf_saas.settings import Settings, read_settings
 from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Changed, Wish, cancel, change_plan, resume

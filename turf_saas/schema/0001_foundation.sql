@@ -74,7 +74,7 @@ CREATE INDEX billing_login_failures_account ON billing_login_failures (account, 
 CREATE INDEX billing_login_failures_address ON billing_login_failures (address, failed_at);
 
 -- What is sold: a row per version of a plan, never changed once written, so that a subscriber keeps what he bought.
--- superseded_at: an edit has made a newer version. renews_as: whose period ends goes on with that one.
+-- superseded_at: an edit has made a newer version. rolls_into: whose period ends goes on with that one.
 CREATE TABLE billing_plans (
     id ${pk},
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -91,7 +91,7 @@ CREATE TABLE billing_plans (
     stripe_price_id TEXT,
     limits TEXT NOT NULL DEFAULT '{}',
     prices TEXT NOT NULL DEFAULT '[]',
-    renews_as ${int} REFERENCES billing_plans (id),
+    rolls_into ${int} REFERENCES billing_plans (id),
     created_at ${text} NOT NULL DEFAULT (${now}),
     created_by TEXT,
     superseded_at ${text},

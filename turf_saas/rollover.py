@@ -95,7 +95,7 @@ def advance(db: Connection, now: datetime, settings: Settings, subscription: Sub
         elif subscription.cancel_at_period_end:
             subscription = _end(db, now, subscription)
         else:
-            subscription = _renew(db, now, settings, subscription)
+            subscription = _roll_over(db, now, settings, subscription)
     return subscription
 
 
@@ -136,7 +136,7 @@ def begin(
     )
 
 
-def _renew(db: Connection, now: datetime, settings: Settings, subscription: Subscription) -> Subscription:
+def _roll_over(db: Connection, now: datetime, settings: Settings, subscription: Subscription) -> Subscription:
     """The next period begins where this one, or the trial, ends: with the plan that was to follow."""
     assert subscription.current_period_end is not None
     at = parse_instant(subscription.current_period_end)
@@ -159,7 +159,7 @@ def _renew(db: Connection, now: datetime, settings: Settings, subscription: Subs
         columns["status"] = "active"
     if plan.id != subscription.plan_id:
         columns |= {"plan": plan.code, "plan_id": plan.id}
-    reason = "trial_ended" if was_trial else "pending_change" if subscription.pending_plan_id else "renewed"
+    reason = "trial_ended" if was_trial else "pending_change" if subscription.pending_plan_id else "rolled_over"
     return update_subscription(
         db,
         now,
@@ -209,9 +209,9 @@ def _follower(db: Connection, subscription: Subscription, old: Plan) -> Plan:
     """What the next period is of: the change that waits, else the version that an edit said to go on with."""
     if subscription.pending_plan_id is not None:
         return catalogue.get_version(db, subscription.pending_plan_id)
-    row = fetch_one(db, "SELECT renews_as FROM billing_plans WHERE id = :id", id=old.id)
-    if row is not None and row["renews_as"] is not None:
-        return catalogue.get_version(db, row["renews_as"])
+    row = fetch_one(db, "SELECT rolls_into FROM billing_plans WHERE id = :id", id=old.id)
+    if row is not None and row["rolls_into"] is not None:
+        return catalogue.get_version(db, row["rolls_into"])
     return old
 
 
