@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from flask import has_request_context
 
 import billing_db
+from api_v1.runtime import Runtime, at_end_of_request, current_request
 from api_v1.signals import subscription_changed
 from turf_saas import subscriptions
+from turf_saas.errors import NotFound
 from turf_saas.subscriptions import Subscription
-
-if TYPE_CHECKING:
-    from api_v1.runtime import Runtime
 
 What = Literal["subscribed", "changed", "change_scheduled", "change_dropped", "cancel_scheduled", "canceled", "resumed"]
 
 
 def tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
-    """Now; in a request at its end, for a key's record or a host's own rows may still be committed with the change."""
+    """Now; in a request at its end, for what the change is committed with may not be over before."""
     if has_request_context():
-        from api_v1.runtime import at_end_of_request, current_request
-
         at_end_of_request(current_request(), lambda _: _tell(runtime, subscription, what))
     else:
         _tell(runtime, subscription, what)
@@ -47,5 +44,10 @@ def _is_committed(runtime: Runtime, subscription: Subscription) -> bool:
     db = runtime.db()
     if billing_db.in_transaction(db):
         return False
-    stored = subscriptions.get_subscription(db, subscription.tenant_id, subscription.id)
-    return stored.revision >= subscription.revision
+    try:
+        return (
+            subscriptions.get_subscription(db, subscription.tenant_id, subscription.id).revision
+            >= subscription.revision
+        )
+    except NotFound:
+        return False

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, snapshot, sqlite_path
-from turf_saas import demo, schema
+from turf_saas import clock, demo, schema
 from turf_saas.catalogue import list_metrics
 from turf_saas.plans import terms_of
 from turf_saas.schema.host import is_named
@@ -26,7 +26,7 @@ from turf_saas.status import shown_database
 from turf_saas.subscriptions import LIVE
 from turf_saas.usage_check import find_counters
 from turf_saas.users import get_users_table
-from turf_saas.values import plain
+from turf_saas.values import instant_text, plain
 
 OUR_PREFIXES = ("BILLING_", "TURF_SAAS_")
 KNOWN = {*SETTINGS, *(f"BILLING_SELLER_{name}" for name in SELLER_FIELDS), "BILLING_USER_LOADER"}
@@ -121,6 +121,7 @@ def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Findin
         "instants": lambda: _instants(db),
         "rejects": lambda: _rejects(db),
         "demo": lambda: _demo(db, settings),
+        "clock": lambda: _clock(db, settings),
     }
 
 
@@ -287,3 +288,14 @@ def _demo(db: Connection, settings: Settings) -> Finding | None:
 def _listed(rows: list[Any], name: str) -> str:
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return ", ".join(f"{plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more
+
+
+def _clock(db: Connection, settings: Settings) -> Finding:
+    now = clock.find_clock(db)
+    if now is None:
+        return Finding("clock", "ok", "Billing goes by the real time.")
+    if settings.production:
+        said = "Production does not look at it: but what fell due by then has happened. Is this a copy of a test?"
+        return Finding("clock", "error", f"A test clock stands at {instant_text(now)}. {said}")
+    said = "Billing takes that for now until POST /test-clock moves it, or takes it away with null."
+    return Finding("clock", "warning", f"A test clock stands at {instant_text(now)}. {said}")

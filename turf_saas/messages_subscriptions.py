@@ -18,6 +18,10 @@ SUBSCRIPTION_MESSAGES: dict[str, dict[str, str]] = {
     },
     # -- changing
     "subscription_not_found": {"fr": "Abonnement introuvable.", "en": "Subscription not found."},
+    "subscription_missing": {
+        "fr": "L'utilisateur n'a pas d'abonnement en cours.",
+        "en": "The user has no live subscription.",
+    },
     "subscription_changed": {
         "fr": "L'abonnement vient d'être modifié par ailleurs : le relire, puis recommencer.",
         "en": "The subscription was changed by somebody else just now: read it and try again.",

@@ -39,13 +39,13 @@ def get_test_clock(caller: Caller) -> Any:
     body=shapes.ClockIn,
     returns=shapes.ClockMoved,
     refuses=(409,),
-    idempotent=True,
     in_production=False,
 )
 def move_test_clock(caller: Caller, body: shapes.ClockIn) -> Any:
     """Everything that falls due up to then happens, in order. It stands still until it is moved again, forward only.
 
     It starts anywhere within ten years of the real time; `null` takes it away. Tokens expire by the real time.
+    The same instant again changes nothing: no Idempotency-Key is needed.
     """
     _of_the_first_tenant(caller)
     runtime = current_runtime()
