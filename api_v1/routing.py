@@ -94,10 +94,8 @@ def route(
     headers: what the answer carries beside the body, with its meaning. takes: the same of the request, texts up to 255.
     judged: a quota may refuse it, with what that says about itself.
     idempotent: it takes an Idempotency-Key. The view then runs inside a transaction: it writes to our database and
-    nowhere else, for what it does outside would not be taken back.
-    in_production=False: there it is not there.
-    looks: called with what the view gets, before that transaction begins; the view gets what it found as well. So two
-    who come at once have seen the same, and the second to write can be told.
+    nowhere else, for what it does outside would not be taken back. in_production=False: there it is not there.
+    looks: called before that transaction; the view gets what it found. So of two at once the second can be told.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:

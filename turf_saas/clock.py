@@ -32,31 +32,31 @@ def find_clock(db: Connection) -> datetime | None:
     return parse_instant(row["now"]) if row else None
 
 
-def set_clock(db: Connection, real_now: datetime, settings: Settings, now: datetime | None) -> Moved:
-    """The clock stands at `now`, and everything that is due by then has happened. None takes it away.
+def set_clock(db: Connection, now: datetime, settings: Settings, to: datetime | None) -> Moved:
+    """The clock stands at `to`, and everything that is due by then has happened. None takes it away. now: the real one.
 
     It starts anywhere within ten years and moves forward from there. Conflict when it would go back.
     """
     if settings.production:
         raise Forbidden("clock_in_production")
-    if now is None:
+    if to is None:
         with atomic(db):
             execute(db, "DELETE FROM billing_test_clock")
-        return Moved(real_now, False, rollover.advance_due(db, real_now, settings))
-    if not -FURTHEST <= now - real_now <= FURTHEST:
+        return Moved(now, False, rollover.advance_due(db, now, settings))
+    if not -FURTHEST <= to - now <= FURTHEST:
         raise InvalidInput("clock_out_of_range", field="now", days=FURTHEST.days)
-    now = now.replace(microsecond=0)
+    to = to.replace(microsecond=0)
     with atomic(db):
         moved = execute(
             db,
             """INSERT INTO billing_test_clock (id, now, set_at) VALUES (1, :now, :set_at)
                ON CONFLICT (id) DO UPDATE SET now = excluded.now, set_at = excluded.set_at
                 WHERE billing_test_clock.now <= excluded.now""",
-            now=instant_text(now),
-            set_at=instant_text(real_now),
+            now=instant_text(to),
+            set_at=instant_text(now),
         )
         if not moved:
             standing = find_clock(db)
             assert standing is not None, "a move that was refused has met the clock's row"
             raise Conflict("clock_backwards", now=instant_text(standing))
-    return Moved(now, True, rollover.advance_due(db, now, settings))
+    return Moved(to, True, rollover.advance_due(db, to, settings))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from billing_db import Connection, atomic, execute, fetch_one, lock
+from turf_saas import tenants
 from turf_saas.accounts import create_user
 from turf_saas.errors import Conflict, Forbidden
+from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
-from turf_saas.users import Role, UsersTable
+from turf_saas.subscribing import subscribe
+from turf_saas.users import Role, User, UsersTable
 from turf_saas.values import Month, UserId, instant_text, local_day
 
 ENDPOINT = "/api/demo/races"
@@ -96,22 +99,11 @@ def _months(now: datetime, settings: Settings) -> list[Month]:
 
 
 def _subscribe(db: Connection, now: datetime, settings: Settings, user_id: UserId, person: DemoUser) -> None:
+    """On the plan since the first of the three months: each of them has its fee."""
     if person.plan is None:
         return
-    first, before, current = _months(now, settings)
-    day_before = first.first_day - timedelta(days=1)
-    since = Month(day_before.year, day_before.month).ends_at(settings.timezone)
-    execute(
-        db,
-        """INSERT INTO saas_subscriptions (user_id, plan, status, effective_at, current_period_start,
-                                           current_period_end, created_at, updated_at)
-           VALUES (:user_id, :plan, 'active', :since, :start, :end, :since, :since)""",
-        user_id=user_id,
-        plan=person.plan,
-        since=instant_text(since),
-        start=instant_text(before.ends_at(settings.timezone)),
-        end=instant_text(current.ends_at(settings.timezone)),
-    )
+    first = start_of_day(_months(now, settings)[0].first_day, settings.timezone)
+    subscribe(db, now, settings, User(user_id, tenants.FIRST, person.role), person.plan, start_at=first, by="demo")
 
 
 def _log_calls(db: Connection, now: datetime, settings: Settings, user_id: UserId, person: DemoUser) -> None:
