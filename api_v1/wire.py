@@ -135,7 +135,7 @@ def parse_json(raw: bytes) -> Any:
 
     A number that is whole is an integer however it is written: `5.0` and `1e2` are 5 and 100, as in JSON Schema.
     """
-    reader = _Reader()
+    reader = _Reader(may_hide=_HIDDEN.search(raw) is not None)
     try:
         _refuse_too_nested(raw)
         found = json.loads(
@@ -195,7 +195,9 @@ def _places(given: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[tuple[A
 class _Reader:
     """Reads the objects and numbers of one body, counts what they name, and knows whether all numbers are some."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_hide: bool) -> None:
+        """may_hide: something of the body is escaped that cannot be stored, perhaps a name."""
+        self.may_hide = may_hide
         self.count = 0
         self.strange = 0
 
@@ -208,9 +210,10 @@ class _Reader:
             seen: set[str] = set()
             twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
             raise _Unreadable(f"{twice[:100]!a} ×2")
-        for name in found:
-            if not can_be_stored(name):
-                raise _Unreadable(f"{name[:100]!a}")
+        if self.may_hide:
+            for name in found:
+                if not can_be_stored(name):
+                    raise _Unreadable(f"{name[:100]!a}")
         return found
 
     def number(self, text: str) -> float | int | _NoNumber | None:

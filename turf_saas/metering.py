@@ -93,7 +93,7 @@ def _seen(
 ) -> Report:
     month = Month.of(now, settings.timezone)
     tenants: dict[UserId, int] = {event.user_id: event.tenant_id for event in events}
-    near = quotas.list_near_limits(db, now, settings, list(tenants))
+    near = quotas.list_near_limits(db, now, settings, tenants)
     if not near:
         return Report(results, None, crossed=False)
     touched = {

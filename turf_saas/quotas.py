@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
-from billing_db import Connection, Row, fetch_all
+from billing_db import Connection, Row, fetch_all, fetch_one
 from turf_saas import plans, rollover, spending_caps, subscriptions
-from turf_saas.many import parts
+from turf_saas.many import named, parts, places
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms
 from turf_saas.settings import Settings
 from turf_saas.spending_caps import Spending
@@ -210,37 +211,54 @@ def _standing(db: Connection, now: datetime, settings: Settings, user_id: UserId
 
 
 def list_near_limits(
-    db: Connection, now: datetime, settings: Settings, user_ids: Sequence[UserId]
+    db: Connection, now: datetime, settings: Settings, tenants: Mapping[UserId, int]
 ) -> list[tuple[UserId, Gauge]]:
-    """The gauges of many users that have reached the first alert or threshold of this month's limit."""
+    """The gauges of many users that have reached the first alert or threshold of this month's limit.
+
+    tenants: whose each of the users is. Most of them are on the same few plans, whose limits are read once each.
+    """
     least = min((SOFT_PERCENT, *settings.alert_thresholds))
     month = str(Month.of(now, settings.timezone))
     found: dict[tuple[UserId, str], Gauge] = {}
-    for part in parts(user_ids):
+    limits: dict[tuple[int, int | None, str | None], dict[str, Limit]] = {}
+    for part in parts(list(tenants)):
         rows = fetch_all(
             db,
-            f"""SELECT c.user_id, c.metric, c.used, s.plan, whose.tenant_id, p.code, p.limits, p.prices, p.currency
+            f"""SELECT c.user_id, c.metric, c.used, s.plan_id, s.plan
                   FROM usage_counters AS c
-                  JOIN (SELECT u.user_id, COALESCE(a.tenant_id, 1) AS tenant_id
-                          FROM (SELECT DISTINCT user_id FROM usage_counters
-                                 WHERE month = :month AND user_id IN ({", ".join(f":u{n}" for n in range(len(part)))}))
-                               AS u
-                          LEFT JOIN billing_accounts AS a ON a.user_id = u.user_id) AS whose
-                    ON whose.user_id = c.user_id
                   LEFT JOIN saas_subscriptions AS s ON s.user_id = c.user_id AND {subscriptions.GIVES_ITS_PLAN}
-                  LEFT JOIN billing_plans AS p ON {plans.PLAN_IN_FORCE}
-                 WHERE c.month = :month""",  # noqa: S608
+                 WHERE c.month = :month AND c.user_id IN ({places(part)})""",  # noqa: S608  constants
             now=instant_text(now),
             month=month,
-            default_plan=settings.default_plan,
-            **{f"u{n}": user_id for n, user_id in enumerate(part)},
+            **named(part),
         )
-        for row in rows:
-            limits = plans.limits_of(settings, plans.found_or_default(db, settings, row, row["plan"]))
-            limit = limits.get(row["metric"])
-            if limit is not None and row["used"] * 100 >= limit * least:
-                found[row["user_id"], row["metric"]] = Gauge(row["metric"], row["used"], limit)
+        for user_id, metric, used, plan_id, code in map(_USED_ON_A_PLAN, rows):
+            plan = (tenants[user_id], plan_id, code)
+            if plan not in limits:
+                limits[plan] = plans.limits_of(settings, _find_terms(db, settings, *plan))
+            limit = limits[plan].get(metric)
+            if limit is not None and used * 100 >= limit * least:
+                found[user_id, metric] = Gauge(metric, used, limit)
     return [(user_id, gauge) for (user_id, _), gauge in found.items()]
+
+
+_USED_ON_A_PLAN = itemgetter("user_id", "metric", "used", "plan_id", "plan")
+
+
+def _find_terms(db: Connection, settings: Settings, tenant_id: int, plan_id: int | None, code: str | None) -> PlanTerms:
+    """Of the version or the plan that a subscription names; of the default plan where there is none."""
+    row = fetch_one(
+        db,
+        f"""SELECT whose.tenant_id, p.code, p.limits, p.prices, p.currency
+              FROM (SELECT CAST(:tenant_id AS bigint) AS tenant_id) AS whose
+             CROSS JOIN (SELECT CAST(:plan_id AS bigint) AS plan_id, CAST(:plan AS text) AS plan) AS s
+              LEFT JOIN billing_plans AS p ON {plans.PLAN_IN_FORCE}""",  # noqa: S608  constants
+        tenant_id=tenant_id,
+        plan_id=plan_id,
+        plan=code,
+        default_plan=settings.default_plan,
+    )
+    return plans.found_or_default(db, settings, row, code)
 
 
 def without_expired(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ API_CALLS = "api_calls"
 Values = dict[str, Any]  # of a row, by name
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
+AT_ONCE = 20  # rows in one INSERT; keys are random and lie far apart, so each is one of its own
 
 
 class NewEvent(NamedTuple):
@@ -115,28 +117,30 @@ def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, da
     rows: list[Values] = []
     first: dict[tuple[UserId, str], int] = {}
     content: dict[int, int] = {}
-    for index, event in enumerate(events):
-        at, its_day = recorded, today
-        if event.at is not None:
-            at, its_day = instant_text(event.at), local_day(event.at, settings.timezone).isoformat()
+    contents: dict[tuple[Any, ...], int] = {}  # most events of a batch differ in their users and keys only
+    for index, (event_id, event) in enumerate(zip(ids, events, strict=True)):
+        user_id, tenant_id, metric, quantity, at, key, metadata, corrects = event
         rows.append(
             {
-                "id": ids[index],
-                "tenant_id": event.tenant_id,
-                "user_id": event.user_id,
-                "metric": event.metric,
-                "quantity": event.quantity,
-                "day": its_day,
-                "at": at,
+                "id": event_id,
+                "tenant_id": tenant_id,
+                "user_id": user_id,
+                "metric": metric,
+                "quantity": quantity,
+                "day": today if at is None else local_day(at, settings.timezone).isoformat(),
+                "at": recorded if at is None else instant_text(at),
                 "now": recorded,
-                "key": event.key,
-                "metadata": event.metadata,
-                "corrects": event.corrects,
+                "key": key,
+                "metadata": metadata,
+                "corrects": corrects,
             }
         )
-        if event.key is not None:
-            content[index] = _content(event)
-            first.setdefault((event.user_id, event.key), index)
+        if key is not None:
+            sent = (metric, quantity, at, metadata, corrects)
+            if sent not in contents:
+                contents[sent] = _content(event)
+            content[index] = contents[sent]
+            first.setdefault((user_id, key), index)
     key_rows = [
         {"user_id": key[0], "key": key[1], "content": content[i], "id": ids[i], "tenant_id": events[i].tenant_id}
         for key, i in sorted(first.items())  # in one order for everybody: two batches never wait for each other
@@ -146,19 +150,21 @@ def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, da
 
 def _days(rows: Sequence[Values]) -> list[Values]:
     """The sums of the events per user, metric and day, in one order for everybody."""
-    sums: dict[tuple[UserId, str, str], Values] = {}
+    sums: dict[tuple[UserId, str, str], int] = defaultdict(int)
     for row in rows:
-        place = (row["user_id"], row["metric"], row["day"])
-        found = sums.get(place)
-        if found is None:
-            sums[place] = {**dict(zip(_PLACE, place, strict=True)), "total": row["quantity"]}
-            sums[place] |= {"tenant_id": row["tenant_id"], "now": row["now"]}
-        else:
-            found["total"] += row["quantity"]
-    return [day for _, day in sorted(sums.items())]
-
-
-_PLACE = ("user_id", "metric", "day")
+        sums[row["user_id"], row["metric"], row["day"]] += row["quantity"]
+    tenants = {row["user_id"]: row["tenant_id"] for row in rows}
+    return [
+        {
+            "user_id": user_id,
+            "metric": metric,
+            "day": day,
+            "total": total,
+            "tenant_id": tenants[user_id],
+            "now": rows[0]["now"],
+        }
+        for (user_id, metric, day), total in sorted(sums.items())
+    ]
 
 
 def add_prepared(db: Connection, now: datetime, prepared: Prepared, *, single: bool = False) -> list[Recorded]:
@@ -246,6 +252,7 @@ def _insert(db: Connection, rows: Sequence[Values], days: Sequence[Values]) -> N
                                      idempotency_key, metadata, corrects)
            VALUES (:id, :tenant_id, :user_id, :metric, :quantity, :day, :at, :now, :key, :metadata, :corrects)""",
         rows,
+        at_once=AT_ONCE,
     )
     touch_counters(db, days)
     _add_to_days(db, days)
@@ -289,6 +296,7 @@ def _add_to_days(db: Connection, days: Sequence[Values]) -> None:
                ON CONFLICT (user_id, metric, period_start)
                DO UPDATE SET total = usage_aggregates.total + excluded.total, updated_at = excluded.updated_at""",
             days,
+            at_once=AT_ONCE,
         )
     except RuleBroken:  # a day holds 512 times the largest quantity
         raise InvalidInput("day_is_full") from None

@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from billing_db import Connection, RuleBroken, atomic, execute, fetch_all, fetch_one, quoted
-from turf_saas.many import parts
+from turf_saas.many import named, parts, places
 from turf_saas.values import MAX_USER_ID, UserId, can_be_stored, instant_text
 
 Role = Literal["user", "admin"]
@@ -85,8 +85,8 @@ def find_tenants(db: Connection, users: UsersTable, user_ids: Sequence[UserId]) 
                 db,
                 f"""SELECT u.{users.sql_id} AS id, COALESCE(a.tenant_id, 1) AS tenant_id
                       FROM {users.sql_table} AS u LEFT JOIN billing_accounts AS a ON a.user_id = u.{users.sql_id}
-                     WHERE u.{users.sql_id} IN ({", ".join(f":u{n}" for n in range(len(part)))})""",  # noqa: S608
-                **{f"u{n}": user_id for n, user_id in enumerate(part)},
+                     WHERE u.{users.sql_id} IN ({places(part)})""",  # noqa: S608
+                **named(part),
             )
             found |= {row["id"]: row["tenant_id"] for row in rows}
         except RuleBroken:  # a column of type uuid refuses all of them for one that is none
