@@ -215,8 +215,17 @@ def test_how_far_a_beginning_may_lie(desk: Desk, people: Cast, days: int, second
     reply = desk.post(people.ada, "/subscriptions", body)
     assert reply.status_code == status, reply.data
     if status == 422:
-        assert reply.json["code"] == "start_at_out_of_range"
+        assert faults(reply) == [("/start_at", "start_at_out_of_range")]
         assert count(desk.db) == 0
+
+
+def test_days_that_were_paid_are_not_sold_again(desk: Desk, people: Cast) -> None:
+    desk.at("2026-05-10T10:00")
+    first = desk.subscribe(people.ada, "ten", start_at="2026-04-01")
+    desk.cancel(people.ada, first["id"], when="now")
+    for start_at, status in (("2026-05-09", 409), ("2026-04-01", 409), ("2026-05-10", 201)):
+        reply = desk.post(people.ada, "/subscriptions", {"plan": "ten", "start_at": start_at})
+        assert (reply.status_code, reply.json.get("code")) == (status, "start_in_paid_time" if status == 409 else None)
 
 
 @pytest.mark.parametrize("start_at", ["0001-01-01", "9999-12-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"])
