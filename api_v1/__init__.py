@@ -7,6 +7,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     database as _database,
     demo as _demo,
     keys as _keys,
+    plans as _plan_commands,
     usage as _usage_commands,
 )
 from api_v1.metered import metered, requires_quota
@@ -15,8 +16,10 @@ from api_v1.routes import (  # noqa: F401  register the routes
     api_keys as _api_keys,
     billing as _billing,
     clock as _clock,
+    discounts as _discounts,
     docs as _docs,
     ops as _ops,
+    plans as _plans,
     pricing as _pricing,
     quotas as _quotas,
     subscriptions as _subscriptions,

@@ -60,10 +60,11 @@ def _refused(error: errors.BillingError) -> Response:
         (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500
     )
     body: dict[str, Any] = {"error": say(error.code, locale(), **error.params), "code": error.code}
-    if error.faults:
+    faults = error.faults or _fault_of_a_field(error)
+    if faults:
         body["errors"] = [
             {"loc": fault.loc, "code": fault.code, "message": say(fault.code, locale(), **fault.params)}
-            for fault in error.faults
+            for fault in faults
         ]
     headers = {}
     if isinstance(error, errors.TooMany):
@@ -76,6 +77,13 @@ def _refused(error: errors.BillingError) -> Response:
     if status == 503:  # somebody has to configure or to migrate
         headers["Retry-After"] = str(NOT_SOON_SECONDS)
     return json_response(body, status, headers)
+
+
+def _fault_of_a_field(error: errors.BillingError) -> list[errors.Fault]:
+    """What the domain found wrong with one field, which it names."""
+    if not isinstance(error, (errors.InvalidInput, errors.Conflict)) or "field" not in error.params:
+        return []
+    return [errors.Fault(errors.pointer(error.params["field"]), error.code, error.params)]
 
 
 @billing_bp.errorhandler(DatabaseError)

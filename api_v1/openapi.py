@@ -82,6 +82,17 @@ SECURITY_SCHEMES = {
 }
 
 
+SECURITY: list[Json] = [{"bearer": []}, {"api_key": []}]
+ETAG: Json = {"ETag": {"description": "Names this answer", "schema": {"type": "string"}}}
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of an answer that one has already: 304 when it is still the same",
+    "schema": {"type": "string"},
+}
+
+
 class _Plain(GenerateJsonSchema):
     """Without a made-up title on every field."""
 
@@ -102,7 +113,7 @@ def document(operations: Iterable[Operation], prefix: str) -> Json:
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
         "servers": servers,
-        "security": [{"bearer": []}, {"api_key": []}],
+        "security": SECURITY,
         "tags": [{"name": _tag(module), "description": _first_line(module)} for module in _modules(operations)],
         "paths": paths,
         "components": {
@@ -185,6 +196,8 @@ def _operation(operation: Operation, schemas: dict[Any, Json], servers: list[Jso
     parameters = [*_path_parameters(operation.rule), *_query_parameters(schemas[operation.query, "validation"])]
     if operation.idempotent:
         parameters.append(IDEMPOTENCY_KEY)
+    if operation.revalidated:
+        parameters.append(IF_NONE_MATCH)
     parameters += [
         {"name": name, "in": "header", "required": False, "description": meaning, "schema": SHORT_TEXT}
         for name, meaning in operation.takes.items()
@@ -196,7 +209,7 @@ def _operation(operation: Operation, schemas: dict[Any, Json], servers: list[Jso
         content = {"application/json": {"schema": shapes[0] if len(shapes) == 1 else {"oneOf": shapes}}}
         found["requestBody"] = {"required": not operation.body_optional, "content": content}
     if operation.who == "anyone":
-        found["security"] = []
+        found["security"] = [{}, *SECURITY] if operation.of_tenant else []
     if not operation.in_tenant:
         found["servers"] = servers[:1]
     return found
@@ -248,7 +261,11 @@ def _responses(operation: Operation, schemas: dict[Any, Json]) -> Json:
         success["headers"] = {
             name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in operation.headers.items()
         }
+    if operation.revalidated:
+        success["headers"] = {**success.get("headers", {}), **ETAG}
     responses: Json = {str(operation.status): success}
+    if operation.revalidated:
+        responses["304"] = {"description": "What one has is still the same", "headers": ETAG}
     for status in sorted(_refused_with(operation)):
         name = QUOTA_REFUSED if operation.judged and status == 429 else REFUSALS[status][0]
         responses[str(status)] = {"$ref": f"#/components/responses/{name}"}
@@ -259,7 +276,7 @@ def _refused_with(operation: Operation) -> set[int]:
     statuses = {400, 422, 503, *operation.refuses}
     if operation.who != "anyone":
         statuses |= {401, 403, 404}
-    if "<" in operation.rule:
+    if "<" in operation.rule or operation.of_tenant:
         statuses.add(404)
     if operation.body is not None:
         statuses |= {413, 415}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -16,8 +17,10 @@ from werkzeug.routing import BaseConverter
 from api_v1 import auth
 from api_v1.blueprint import billing_bp
 from api_v1.idempotency import answer_once
+from api_v1.runtime import current_request, current_runtime
 from api_v1.schemas import MAX_INT, NoQuery
 from api_v1.wire import MAX_BODY, Choice, json_response, read_body, read_query
+from turf_saas import tenants
 from turf_saas.errors import NotFound
 
 Who = Literal["anyone", "user", "admin"]
@@ -46,6 +49,8 @@ class Operation:
     idempotent: bool
     body_optional: bool
     in_production: bool
+    of_tenant: bool
+    revalidated: bool
     module: str
 
     @property
@@ -59,7 +64,7 @@ class Operation:
     def in_tenant(self) -> bool:
         """Whether it answers under /tenants/<id>/ too."""
         by_itself = any(other.rule == f"/tenants/<int:tenant_id>{self.rule}" for other in OPERATIONS)
-        return self.who != "anyone" and not self.rule.startswith("/tenants") and not by_itself
+        return (self.who != "anyone" or self.of_tenant) and not self.rule.startswith("/tenants") and not by_itself
 
 
 OPERATIONS: list[Operation] = []
@@ -84,6 +89,8 @@ def route(
     idempotent: bool = False,
     body_optional: bool = False,
     in_production: bool = True,
+    of_tenant: bool = False,
+    revalidated: bool = False,
     looks: Callable[..., dict[str, Any]] | None = None,
     max_body: int = MAX_BODY,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -95,6 +102,9 @@ def route(
     judged: a quota may refuse it, with what that says about itself.
     idempotent: it takes an Idempotency-Key. The view then runs inside a transaction: it writes to our database and
     nowhere else, for what it does outside would not be taken back. in_production=False: there it is not there.
+    of_tenant: anyone may ask about a tenant: his own when we know him, else the one that he names, else the first. The
+    view gets `tenant_id`.
+    revalidated: the answer has an ETag, and whoever has it already is answered 304.
     looks: called before that transaction; the view gets what it found. So of two at once the second can be told.
     """
 
@@ -119,6 +129,8 @@ def route(
             idempotent=idempotent,
             body_optional=body_optional,
             in_production=in_production,
+            of_tenant=of_tenant,
+            revalidated=revalidated,
             module=view.__module__,
         )
         OPERATIONS.append(operation)
@@ -144,6 +156,8 @@ def _answering(
             path["caller"] = caller = auth.require(who, scope)
             if in_tenant is not None and in_tenant != caller.tenant_id:
                 raise NotFound("not_found")
+        elif operation.of_tenant:
+            path["tenant_id"] = _tenant_asked(in_tenant)
         checked_query = read_query(query)
         if query is not NoQuery:
             path["query"] = checked_query
@@ -153,9 +167,31 @@ def _answering(
             path |= looks(**path)
         if operation.idempotent:
             return answer_once(path, lambda: _response(view(**path), operation.status))
-        return _response(view(**path), operation.status)
+        response = _response(view(**path), operation.status)
+        return _revalidated(response) if operation.revalidated else response
 
     return answer
+
+
+def _tenant_asked(in_tenant: int | None) -> int:
+    """Whose public data are asked for. Whoever is known asks about his own tenant, as on every other route."""
+    runtime = current_runtime()
+    user = auth.find_user(runtime, current_request())
+    if user is None:
+        return tenants.get_tenant(runtime.db(), tenants.FIRST if in_tenant is None else in_tenant).id
+    if in_tenant not in (None, user.tenant_id):
+        raise NotFound("not_found")
+    return user.tenant_id
+
+
+def _revalidated(response: Response) -> Response:
+    """It may be kept, and is asked for anew each time: nothing is sent when it is still the same."""
+    etag = hashlib.sha256(response.get_data()).hexdigest()[:32]
+    if current_request().if_none_match.contains_weak(etag):
+        response = Response(status=304)
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 class Id(BaseConverter):

@@ -15,7 +15,7 @@ from turf_saas.errors import InvalidInput
 from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
 from turf_saas.subscribing import MOST_DAYS_BACK
-from turf_saas.values import instant_text, local_day
+from turf_saas.values import end_of_day, instant_text, local_day
 
 REASON = "adopted"
 
@@ -31,6 +31,9 @@ _LEFT_OUT = """CASE
                     AND COALESCE(h.reason, '') <> 'plan_version') THEN 'changed_since'
     WHEN EXISTS (SELECT 1 FROM billing_periods AS b
                   WHERE b.user_id = s.user_id AND b.currency <> p.currency) THEN 'other_currency'
+    WHEN EXISTS (SELECT 1 FROM billing_periods AS b
+                  WHERE b.user_id = s.user_id AND b.starts_at < b.ends_at
+                    AND b.ends_at >= :next_day) THEN 'paid_already'
 END"""
 _ROWS = """saas_subscriptions AS s
       LEFT JOIN billing_plans AS p
@@ -66,11 +69,17 @@ def adopt_subscribers(
     """The tenant's three-value rows (of one plan, if it is named) are billed from 00:00 of the local day.
 
     Each month since then is, also of a day in the past. Left out is who is in a trial or unpaid, whose plan costs
-    nothing or is not known, and whose plan was another one on that day.
+    nothing or is not known, whose plan was another one on that day, and who has paid for a time that is not over then.
     """
-    since = instant_text(_start(now, settings, day))
+    _check_day(now, settings, day)
+    since = instant_text(start_of_day(day, settings.timezone))
     only = "" if plan is None else "AND s.plan = :plan"
-    asked = {"tenant_id": tenant_id, "since": since} | ({} if plan is None else {"plan": plan})
+    asked = {
+        "tenant_id": tenant_id,
+        "since": since,
+        "next_day": instant_text(end_of_day(day, settings.timezone)),
+        **({} if plan is None else {"plan": plan}),
+    }
     with atomic(db):
         adopted = fetch_all(
             db,
@@ -92,12 +101,11 @@ def adopt_subscribers(
     return Adopted(since, dict(sorted(plans.items())), {row["reason"]: row["rows"] for row in left})
 
 
-def _start(now: datetime, settings: Settings, day: date) -> datetime:
-    """00:00 of the day. One to come would take the plan away until then: a subscription gives it from there on only."""
+def _check_day(now: datetime, settings: Settings, day: date) -> None:
+    """A day to come would take their plan away until then: a subscription gives it from its beginning on only."""
     today = local_day(now, settings.timezone)
     if day > today:
         raise InvalidInput("adopted_in_future", day=day.isoformat())
     earliest = today - timedelta(days=MOST_DAYS_BACK)
     if day < earliest:
         raise InvalidInput("adopted_too_early", day=day.isoformat(), earliest=earliest.isoformat())
-    return start_of_day(day, settings.timezone)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from turf_saas.messages_catalogue import CATALOGUE_MESSAGES
+from turf_saas.messages_invoices import INVOICE_MESSAGES
 from turf_saas.messages_subscriptions import SUBSCRIPTION_MESSAGES
 
 LOCALES = ("fr", "en")
@@ -323,6 +325,10 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Service momentanément indisponible.",
         "en": "The service is unavailable for a moment.",
     },
+    "metric_not_sold": {
+        "fr": "Aucune offre ne connaît la mesure {metric}.",
+        "en": "No plan knows the metric {metric}.",
+    },
     "default_plan_missing": {
         "fr": "BILLING_DEFAULT_PLAN={plan!r} : ce plan n'existe pas.",
         "en": "BILLING_DEFAULT_PLAN={plan!r}: there is no such plan.",
@@ -336,6 +342,8 @@ MESSAGES: dict[str, dict[str, str]] = {
         "en": "The configured database cannot be used; the server's log says why.",
     },
     "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
+    **CATALOGUE_MESSAGES,
+    **INVOICE_MESSAGES,
     **SUBSCRIPTION_MESSAGES,
     # -- the reference host
     "demo_in_production": {

@@ -13,7 +13,8 @@ from typing import Any
 
 from billing_db import Connection
 from tests.cast import Cast, Person
-from turf_saas import accounts, admission, api_keys
+from turf_saas import accounts, admission, api_keys, catalogue, discounts
+from turf_saas.catalogue import PlanDraft
 from turf_saas.settings import read_settings
 from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import cancel
@@ -74,6 +75,18 @@ class Stage:
         live = find_live(self.db, person.id)
         if live is not None:
             cancel(self.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), live, when="now")
+
+    def new_plan(self, person: Person) -> str:
+        """The code of a new plan of the person's tenant."""
+        draft = PlanDraft(self.mark(person), self.mark(person), 900, "EUR")
+        return catalogue.create_plan(self.db, NOW, person.tenant_id, draft).code
+
+    def new_discount(self, person: Person) -> str:
+        """A code that gives something off in the person's tenant."""
+        code = self.mark(person)
+        return discounts.create_discount(
+            self.db, NOW, person.tenant_id, code=code, percent="10", duration="forever"
+        ).code
 
     def new_event(self, person: Person) -> str:
         """The id of something that the person has used."""
@@ -256,3 +269,47 @@ def get_test_clock(stage: Stage, person: Person) -> Call:
 @example
 def move_test_clock(stage: Stage, person: Person) -> Call:
     return Call(body={"now": instant_text(datetime(2027, 1, 1, tzinfo=UTC) + timedelta(seconds=next(_numbers)))})
+
+
+@example
+def list_plans(stage: Stage, person: Person) -> Call:
+    return Call()
+
+
+@example
+def show_plan(stage: Stage, person: Person) -> Call:
+    return Call(path={"code": "premium"})
+
+
+@example
+def create_plan(stage: Stage, person: Person) -> Call:
+    mark = stage.mark(person)
+    prices = [{"metric": "tokens", "model": "flat", "unit_amount": "0.1"}]
+    return Call(body={"code": mark, "name": mark, "amount_cents": 900, "prices": prices})
+
+
+@example
+def change_plan(stage: Stage, person: Person) -> Call:
+    return Call(path={"code": stage.new_plan(person)}, body={"amount_cents": 1_200, "existing": "next_period"})
+
+
+@example
+def archive_plan(stage: Stage, person: Person) -> Call:
+    return Call(path={"code": stage.new_plan(person)})
+
+
+@example
+def create_discount(stage: Stage, person: Person) -> Call:
+    return Call(body={"code": stage.mark(person), "percent": "12.5", "duration": "once", "max_uses": 3})
+
+
+@example
+def list_discounts(stage: Stage, person: Person) -> Call:
+    stage.new_discount(person)
+    stage.new_discount(person)
+    return Call(query={"limit": 1})
+
+
+@example
+def delete_discount(stage: Stage, person: Person) -> Call:
+    return Call(path={"code": stage.new_discount(person)})
