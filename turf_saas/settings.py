@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from turf_saas import identifiers
+from turf_saas.countries import COUNTRIES
 from turf_saas.errors import SettingsError
 
 LIMIT_PREFIX = "BILLING_LIMIT_"
@@ -47,6 +49,7 @@ class Settings:
     seller: Mapping[str, str] = field(default_factory=dict)
     vat_regime: str = "normal"
     vat_on_debits: bool = False
+    oss: bool = False
     mentions: Mapping[str, str] = field(default_factory=dict)
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -95,11 +98,7 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
     values["limits"] = {
         name: _parsed(name, given, _limit) for name, given in source.items() if name.startswith(LIMIT_PREFIX)
     }
-    values["seller"] = {
-        field_name: _parsed(name, source[name], _text)
-        for field_name, name in ((word, f"BILLING_SELLER_{word}") for word in SELLER_FIELDS)
-        if source.get(name)
-    }
+    values["seller"] = _seller(source)
     values["mentions"] = {
         name: _parsed(name, given, _text) for name, given in source.items() if name.startswith(MENTION_PREFIX) and given
     }
@@ -119,6 +118,21 @@ def _parsed(name: str, given: Any, parse: Callable[[Any], Any]) -> Any:
     except ValueError as error:
         shown = "***" if name in SECRET_SETTINGS else repr(given)[:100]
         raise SettingsError(f"{name}={shown}: {error}") from error
+
+
+def _seller(source: Mapping[str, Any]) -> dict[str, str]:
+    """What is given about the seller: each number right by itself, and all of them one company's."""
+    found: dict[str, str] = {}
+    for word in SELLER_FIELDS:
+        name = f"BILLING_SELLER_{word}"
+        if source.get(name):
+            found[word] = _parsed(name, source[name], SELLER_CHECKS.get(word, _text))
+    siren = found.get("SIREN") or found.get("SIRET", "")[:9]
+    named = {"SIRET": found.get("SIRET", "")[:9], "VAT": identifiers.siren_of(found.get("VAT", ""))}
+    for word, other in named.items():
+        if siren and other and other != siren:
+            raise SettingsError(f"BILLING_SELLER_{word}={found[word]!r}: must hold the SIREN {siren}")
+    return found
 
 
 def _text(given: Any) -> str:
@@ -185,6 +199,20 @@ def _matching(pattern: str, what: str) -> Callable[[Any], str]:
     return parse
 
 
+def _read_by(read: Callable[[str], str | None], what: str) -> Callable[[Any], str]:
+    def parse(given: Any) -> str:
+        found = read(str(given))
+        if found is None:
+            raise ValueError(f"must be {what}")
+        return found
+
+    return parse
+
+
+def _country(given: str) -> str | None:
+    return given if given in COUNTRIES else None
+
+
 def _rising(low: int, high: int, what: str) -> Callable[[Any], tuple[int, ...]]:
     def read(given: Any) -> tuple[int, ...]:
         parts = given if isinstance(given, (list, tuple)) else [part.strip() for part in str(given).split(",")]
@@ -243,6 +271,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "BILLING_INVOICE_DIR": ("invoice_dir", _text),
     "BILLING_VAT_REGIME": ("vat_regime", _one_of("normal", "franchise")),
     "BILLING_VAT_ON_DEBITS": ("vat_on_debits", _flag),
+    "BILLING_OSS": ("oss", _flag),
     "STRIPE_SECRET_KEY": ("stripe_secret_key", _matching(r"(sk|rk)_\S{1,250}", "a key sk_… or rk_…")),
     "STRIPE_WEBHOOK_SECRET": ("stripe_webhook_secrets", _words),
     "BILLING_STRIPE_API_BASE": ("stripe_api_base", _matching(r"https?://\S+", "an http:// or https:// address")),
@@ -259,5 +288,13 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "BILLING_TRUSTED_PROXIES": ("trusted_proxies", _integer(0, 10)),
     "BILLING_AUTO_MIGRATE": ("auto_migrate", _flag),
     "BILLING_ACCOUNTS": ("accounts", _flag),
+}
+SELLER_CHECKS: dict[str, Callable[[Any], str]] = {
+    "SIREN": _read_by(identifiers.read_siren, "a SIREN of nine digits, the last of which checks the others"),
+    "SIRET": _read_by(identifiers.read_siret, "a SIRET of fourteen digits, the last of which checks the others"),
+    "VAT": _read_by(identifiers.read_vat_id, "a VAT number with its country, such as FR40303265045"),
+    "COUNTRY": _read_by(_country, "a country of ISO 3166-1 in two capital letters, such as FR"),
+    "IBAN": _read_by(identifiers.read_iban, "an IBAN, whose check digits are right"),
+    "BIC": _read_by(identifiers.read_bic, "a BIC of 8 or 11 characters"),
 }
 SECRET_SETTINGS = {"STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "BILLING_METRICS_TOKEN", "TURF_SAAS_DB"}

@@ -84,6 +84,13 @@ def test_any_other_limit_stops_the_start_in_one_line(given: Any) -> None:
         ("BILLING_TRUSTED_PROXIES", "yes"),
         ("BILLING_STRIPE_API_BASE", "api.stripe.com"),
         ("BILLING_SELLER_NAME", "Turf\nSARL"),
+        ("BILLING_SELLER_SIREN", "123456789"),
+        ("BILLING_SELLER_SIRET", "12345678200011"),
+        ("BILLING_SELLER_VAT", "FR00123456782"),
+        ("BILLING_SELLER_COUNTRY", "France"),
+        ("BILLING_SELLER_IBAN", "FR7630006000011234567890180"),
+        ("BILLING_SELLER_BIC", "BNP"),
+        ("BILLING_OSS", "maybe"),
         ("BILLING_MENTION_PENALTY", "3 fois\0"),
     ],
 )
@@ -112,8 +119,10 @@ def test_several_webhook_secrets_serve_while_they_rotate() -> None:
 
 
 def test_the_seller_and_the_mentions_are_read_by_name() -> None:
-    settings = read(BILLING_SELLER_NAME="Turf SARL", BILLING_SELLER_SIREN="123456789", BILLING_MENTION_PENALTY="3 fois")
-    assert settings.seller == {"NAME": "Turf SARL", "SIREN": "123456789"}
+    settings = read(
+        BILLING_SELLER_NAME="Turf SARL", BILLING_SELLER_SIREN="123 456 782", BILLING_MENTION_PENALTY="3 fois"
+    )
+    assert settings.seller == {"NAME": "Turf SARL", "SIREN": "123456782"}
     assert settings.mentions == {"BILLING_MENTION_PENALTY": "3 fois"}
 
 

@@ -1,0 +1,65 @@
+"""What is said about invoices, in French and in English: a part of turf_saas/messages.py."""
+
+from __future__ import annotations
+
+INVOICE_MESSAGES: dict[str, dict[str, str]] = {
+    # -- who is billed
+    "field_control": {
+        "fr": "Contient un caractère de commande : une seule ligne de texte, sans retour ni inversion.",
+        "en": "Contains a control character: one line of text, without a line break or a change of direction.",
+    },
+    "country_unknown": {
+        "fr": "Pays inconnu. Donner un code ISO 3166-1 à deux lettres, comme FR.",
+        "en": "Unknown country. Give a code of ISO 3166-1 in two letters, such as FR.",
+    },
+    "siren_invalid": {
+        "fr": "SIREN invalide : neuf chiffres, dont le dernier découle des autres.",
+        "en": "Invalid SIREN: nine digits, the last of which follows from the others.",
+    },
+    "siren_not_french": {
+        "fr": "Seul un professionnel en France a un SIREN : kind pro, country FR.",
+        "en": "Only a professional in France has a SIREN: kind pro, country FR.",
+    },
+    "vat_id_invalid": {
+        "fr": "Numéro de TVA invalide. L'écrire avec son pays, comme FR40303265045. Pays connus : {known}.",
+        "en": "Invalid VAT number. Write it with its country, such as FR40303265045. Known countries: {known}.",
+    },
+    "vat_id_of_consumer": {
+        "fr": "Un numéro de TVA est celui d'un professionnel : kind pro.",
+        "en": "A VAT number is a professional's: kind pro.",
+    },
+    "vat_id_of_another_country": {
+        "fr": "Ce numéro de TVA est d'un autre pays que {country}.",
+        "en": "This VAT number is of another country than {country}.",
+    },
+    "vat_id_of_another_siren": {
+        "fr": "Ce numéro de TVA est celui d'un autre SIREN.",
+        "en": "This VAT number is that of another SIREN.",
+    },
+    # -- who sells, and the tax
+    "seller_incomplete": {
+        "fr": "Le vendeur est incomplet : renseigner {missing}.",
+        "en": "The seller is incomplete: set {missing}.",
+    },
+    "tax_undecided": {
+        "fr": "La TVA d'un vendeur en {seller} pour un client en {country} n'est pas connue ici : Billing(app, tax=…).",
+        "en": "The VAT of a seller in {seller} for a buyer in {country} is not known here: Billing(app, tax=…).",
+    },
+    "tax_rate_unknown": {
+        "fr": "Le taux {rate} de {country} au {day} n'est pas connu ici : Billing(app, tax=…).",
+        "en": "The rate {rate} of {country} on {day} is not known here: Billing(app, tax=…).",
+    },
+    # -- credit notes
+    "credit_too_large": {
+        "fr": "Il ne reste que {left} centimes à créditer.",
+        "en": "Only {left} cents are left to credit.",
+    },
+    "nothing_left_to_credit": {
+        "fr": "Cette facture est déjà créditée en entier.",
+        "en": "All of this invoice has been credited.",
+    },
+    "credit_invalid": {
+        "fr": "Montant invalide : créditer un nombre entier de centimes, au moins un.",
+        "en": "Invalid amount: credit a whole number of cents, at least one.",
+    },
+}
