@@ -160,7 +160,7 @@ def test_a_plan_that_is_sold_already_is_a_conflict(client: FlaskClient, ada: Per
 
 def test_every_fault_is_named_at_once_and_nothing_is_written(client: FlaskClient, ada: Person, db: Connection) -> None:
     bad = deepcopy(PLAN)
-    bad |= {"code": "A B", "currency": "XXX", "colour": "blue", "interval": "year", "cycle": "calendar"}
+    bad |= {"code": "A B", "currency": "ZZZ", "colour": "blue", "interval": "year", "cycle": "calendar"}
     bad["prices"][1]["tiers"] = [{"up_to": 10, "unit_amount": "1"}, {"up_to": 5, "unit_amount": 0.5}]
     bad["limits"]["api_calls"] = {"included": -1}
     del bad["name"]

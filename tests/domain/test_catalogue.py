@@ -240,7 +240,7 @@ def test_a_plan_that_is_not_there_is_not_found(db: Connection) -> None:
         ({"amount_cents": -1}, "/amount_cents"),
         ({"interval": "year", "cycle": "calendar"}, "/cycle"),
         ({"limits": {"seats": PlanLimit(1, "hard", "day")}}, "/limits/seats/window"),
-        ({"currency": "XXX"}, "/currency"),
+        ({"currency": "ZZZ"}, "/currency"),
     ],
 )
 def test_a_change_that_makes_a_bad_plan_is_refused_whole(db: Connection, changes: dict[str, Any], loc: str) -> None:

@@ -72,7 +72,7 @@ def test_a_limit_without_end_is_null_or_a_word_and_never_forgotten() -> None:
         (("cycle",), ["calendar", "anniversary"], ["Calendar", None], "field_choice"),
         (("amount_cents",), [0, 2**53], [-1, 2**53 + 1], "field_range"),
         (("amount_cents",), [], [None, "1900", 19.0, True, Decimal(1)], "field_type"),
-        (("currency",), ["EUR", "JPY", "KWD"], ["eur", "EURO", "XXX", "", None, 978], "currency_unknown"),
+        (("currency",), ["EUR", "JPY", "KWD"], ["eur", "EURO", "ZZZ", "", None, 978], "currency_unknown"),
         (("tax_behavior",), ["exclusive", "inclusive"], ["none"], "field_choice"),
         (("trial_days",), [0, 730], [-1, 731], "field_range"),
         (("stripe_price_id",), [None, "p", "p" * 255], ["p" * 256, ""], "field_length"),
