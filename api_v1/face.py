@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from api_v1 import auth
-from api_v1.reported import read_event
+from api_v1.python_events import read_event
 from api_v1.schemas_quotas import DAY_SECONDS
 from api_v1.schemas_usage import MAX_QUANTITY
 from billing_db import Connection

@@ -18,8 +18,8 @@ from flask.blueprints import BlueprintSetupState
 
 from api_v1 import auth, errors
 from api_v1.blueprint import billing_bp
+from api_v1.python_events import read_event
 from api_v1.quota_headers import quota_headers
-from api_v1.reported import read_event
 from api_v1.runtime import Runtime, at_end_of_request, current_request, current_runtime
 from api_v1.schemas_usage import METRIC_PATTERN
 from billing_db import DatabaseError

@@ -98,7 +98,7 @@ def spend(
             usage.add_calls(db, now, day, user.id, endpoint, quantity)
         else:
             event = NewEvent(user.id, user.tenant_id, metric, quantity)
-            event_id = usage.add_prepared(db, now, usage.prepare(now, settings, [event]), single=True)[0].id
+            event_id = usage.add_one(db, now, usage.prepare(now, settings, [event])).id
         verdict = judge(db, now, settings, user, metric, quantity, terms)
         month, own = Month.of(now, settings.timezone), [one for one in verdict.month_gauges if one.metric == metric]
         crossed = thresholds.note_crossings(db, now, settings, user, month, own)

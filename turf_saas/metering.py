@@ -11,18 +11,21 @@ from typing import NamedTuple
 
 from billing_db import Connection, atomic
 from turf_saas import quotas, reservations, thresholds, usage
-from turf_saas.errors import Conflict, Fault, InvalidInput
+from turf_saas.errors import InvalidInput
 from turf_saas.quotas import Gauge, Level, worst_level
 from turf_saas.rehearsal import rehearsal
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
-from turf_saas.usage import NewEvent, Recorded
+from turf_saas.usage import EventFault, EventsRefused, NewEvent, Recorded
 from turf_saas.users import User
 from turf_saas.values import Month, UserId
 
 
 class Report(NamedTuple):
-    """`crossed`: a threshold was reached for the first time, so the host has to be told."""
+    """What was recorded, the worst level of the users it was about, and whether the host has to be told of a threshold.
+
+    `crossed`: one was reached for the first time.
+    """
 
     results: list[Recorded]
     worst_level: Level | None
@@ -30,27 +33,28 @@ class Report(NamedTuple):
 
 
 def report_event(db: Connection, now: datetime, settings: Settings, event: NewEvent) -> Report:
+    """The event as it is on record, and where its user stands with it; Conflict or InvalidInput, and it is not."""
     prepared = usage.prepare(now, settings, [event])
     with atomic(db):
-        return _seen(db, now, settings, [event], usage.add_prepared(db, now, prepared, single=True))
+        return _seen(db, now, settings, [event], [usage.add_one(db, now, prepared)])
 
 
 def report_events(db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent]) -> Report:
-    """All of them or none."""
+    """All of the events as they are on record, and where their users stand; EventsRefused, and none of them is."""
     prepared = usage.prepare(now, settings, events)
     with atomic(db):
         return _seen(db, now, settings, events, usage.add_prepared(db, now, prepared))
 
 
-def list_faults(
-    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool
-) -> list[Fault]:
+def list_faults(db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent]) -> list[EventFault]:
     """What would be refused of them. Nothing of them stays on record."""
     try:
         with rehearsal(db, dry_run=True):
-            usage.record_events(db, now, settings, events, single=single)
-    except (Conflict, InvalidInput) as refused:
-        return refused.faults
+            usage.record_events(db, now, settings, events)
+    except EventsRefused as refused:
+        return refused.of_events
+    except InvalidInput:  # of no event by itself, such as a day that is full
+        pass
     return []
 
 
@@ -65,6 +69,7 @@ def correct(
     key: str | None = None,
     metadata: str | None = None,
 ) -> Report:
+    """The correction as it is on record: see usage.correct_event. What becomes less reaches no threshold."""
     recorded = usage.correct_event(db, now, settings, tenant_id, corrects, quantity, key=key, metadata=metadata)
     return Report([recorded], None, crossed=False)
 

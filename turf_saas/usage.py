@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from billing_db import Connection, RuleBroken, atomic, engine, execute, execute_many, fetch_all, fetch_one, lock
-from turf_saas.errors import BillingError, Conflict, Fault, InvalidInput, NotFound
+from turf_saas.errors import TOLD, BillingError, Conflict, InvalidInput, NotFound
 from turf_saas.ids import new_ids
 from turf_saas.many import parts
 from turf_saas.settings import Settings
@@ -19,6 +20,7 @@ API_CALLS = "api_calls"
 Values = dict[str, Any]  # of a row, by name
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
+CONFLICT = "idempotency_conflict"
 AT_ONCE = 20  # rows in one INSERT; keys are random and lie far apart, so each is one of its own
 
 
@@ -38,6 +40,29 @@ class NewEvent(NamedTuple):
 class Recorded(NamedTuple):
     id: str
     duplicate: bool
+
+
+@dataclass(frozen=True)
+class EventFault:
+    """What is wrong with which of several events."""
+
+    index: int
+    field: str
+    code: str
+
+
+class EventsRefused(InvalidInput):
+    """None of the events is on record; `of_events` has all that is wrong with them."""
+
+    def __init__(self, of_events: list[EventFault]) -> None:
+        where = ", ".join(f"{fault.index}: {fault.field}" for fault in of_events[:TOLD])
+        super().__init__("invalid_input", where=where)
+        self.of_events = of_events
+
+    def of_one(self) -> BillingError:
+        """The refusal of the only event that there was."""
+        fault = self.of_events[0]
+        return (Conflict if fault.code == CONFLICT else InvalidInput)(fault.code, field=fault.field)
 
 
 # -- calls of the host's API -------------------------------------------------------------------------
@@ -83,16 +108,16 @@ def uncount_call(db: Connection, day: str, user_id: UserId, endpoint: str, calls
 
 def record_event(db: Connection, now: datetime, settings: Settings, event: NewEvent) -> Recorded:
     """One event is on record. The same key with the same content: the first event again."""
-    return record_events(db, now, settings, [event], single=True)[0]
+    prepared = prepare(now, settings, [event])
+    with atomic(db):
+        return add_one(db, now, prepared)
 
 
-def record_events(
-    db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent], *, single: bool = False
-) -> list[Recorded]:
-    """All of the events are on record with their days, or none of them; faults name their place, all of them."""
+def record_events(db: Connection, now: datetime, settings: Settings, events: Sequence[NewEvent]) -> list[Recorded]:
+    """All of the events are on record with their days, or EventsRefused and none of them is."""
     prepared = prepare(now, settings, events)
     with atomic(db):
-        return add_prepared(db, now, prepared, single=single)
+        return add_prepared(db, now, prepared)
 
 
 class Prepared(NamedTuple):
@@ -167,14 +192,22 @@ def _days(rows: Sequence[Values]) -> list[Values]:
     ]
 
 
-def add_prepared(db: Connection, now: datetime, prepared: Prepared, *, single: bool = False) -> list[Recorded]:
+def add_one(db: Connection, now: datetime, prepared: Prepared) -> Recorded:
+    """The only event that was prepared is on record: see add_prepared."""
+    try:
+        return add_prepared(db, now, prepared)[0]
+    except EventsRefused as refused:
+        raise refused.of_one() from None
+
+
+def add_prepared(db: Connection, now: datetime, prepared: Prepared) -> list[Recorded]:
     """On record, in the caller's transaction. A refusal has to end it: a savepoint would copy every page it changes."""
     found, faults = _claim_keys(db, prepared)
     for index, event in enumerate(prepared.events):
         if event.at is not None and index not in found and not now - OLDEST <= event.at <= now + NEWEST:
-            faults[index] = Fault("at", "at_too_old" if event.at < now else "at_in_future", {})
+            faults[index] = EventFault(index, "at", "at_too_old" if event.at < now else "at_in_future")
     if faults:
-        raise _refusal(faults, single=single)
+        raise EventsRefused([fault for _, fault in sorted(faults.items())])
     rows, days = prepared.rows, prepared.days
     if found:
         rows = [row for index, row in enumerate(rows) if index not in found]
@@ -183,21 +216,7 @@ def add_prepared(db: Connection, now: datetime, prepared: Prepared, *, single: b
     return [Recorded(found.get(index) or row["id"], index in found) for index, row in enumerate(prepared.rows)]
 
 
-def _refusal(faults: dict[int, Fault], *, single: bool) -> BillingError:
-    """Faults of one kind are that kind's refusal, others together are invalid input."""
-    placed = [
-        Fault(f"/{fault.loc}" if single else f"/events/{index}/{fault.loc}", fault.code, fault.params)
-        for index, fault in sorted(faults.items())
-    ]
-    codes = {fault.code for fault in placed}
-    if codes == {"idempotency_conflict"}:
-        return Conflict("idempotency_conflict", faults=placed)
-    if single:
-        return InvalidInput(placed[0].code, faults=placed, **placed[0].params)
-    return InvalidInput("invalid_input", faults=placed, where=", ".join(fault.loc for fault in placed[:5]))
-
-
-def _claim_keys(db: Connection, prepared: Prepared) -> tuple[dict[int, str], dict[int, Fault]]:
+def _claim_keys(db: Connection, prepared: Prepared) -> tuple[dict[int, str], dict[int, EventFault]]:
     """Take the events' keys. What was taken before: the first event's id per index, or a fault for another content."""
     added = execute_many(
         db,
@@ -213,7 +232,7 @@ def _claim_keys(db: Connection, prepared: Prepared) -> tuple[dict[int, str], dic
         row = prepared.rows[index]
         event_id, stored_content = stored[row["user_id"], row["key"]]
         if stored_content != content:
-            faults[index] = Fault("idempotency_key", "idempotency_conflict", {})
+            faults[index] = EventFault(index, "idempotency_key", CONFLICT)
         elif event_id != row["id"]:
             found[index] = event_id
     return found, faults
@@ -333,7 +352,7 @@ def correct_event(
         prepared = prepare(now, settings, [correction], day=event["day"])
         found, faults = _claim_keys(db, prepared)
         if faults:
-            raise _refusal(faults, single=True)
+            raise EventsRefused(list(faults.values())).of_one()
         if found:
             return Recorded(found[0], duplicate=True)
         left = event["quantity"] + _corrected(db, corrects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from api_v1 import reporters, schemas_quotas as shapes
+from api_v1 import acting_for, schemas_quotas as shapes
 from api_v1.auth import Caller
 from api_v1.quota_headers import ALERT_MEANING, alert_header
 from api_v1.routing import route
@@ -29,7 +29,7 @@ from turf_saas.reservations import Reservation
 )
 def list_quotas(caller: Caller, query: shapes.QuotasQuery) -> Any:
     """Every metric of the plan and every other one that was used. Where the window is a day, today's numbers."""
-    runtime, user_id = current_runtime(), reporters.get_visible(caller, query.user_id)
+    runtime, user_id = current_runtime(), acting_for.get_visible(caller, query.user_id)
     found = quotas.get_quotas(runtime.db(), runtime.now(), runtime.settings, user_id)
     return _shown(found), alert_header(found.worst_level)
 
@@ -67,12 +67,12 @@ def reserve(caller: Caller, body: shapes.ReserveIn) -> Any:
     Who reports for whom is as with usage: an admin for anybody of the tenant, a key for its user, a person for himself
     with BILLING_SELF_REPORT=1.
     """
-    reporters.require_reporter(caller)
-    if fault := reporters.metric_fault(caller, body.metric):
+    acting_for.require_reporter(caller)
+    if fault := acting_for.metric_fault(caller, body.metric):
         raise invalid([fault])
     runtime, lifetime = current_runtime(), timedelta(seconds=body.expires_in)
     named = caller.user_id if body.user_id is None else body.user_id
-    with reporters.reported(caller, [named]) as found:
+    with acting_for.users_named(caller, [named]) as found:
         user = found.get(named)
         if user is None:
             raise NotFound("user_not_found")
@@ -123,7 +123,7 @@ def release_reservation(caller: Caller, reservation_id: str, body: NoBody) -> An
 
 def _own(caller: Caller, reservation_id: str) -> Reservation:
     """A reservation that the caller may end: one for a user for whom he may report."""
-    reporters.require_reporter(caller)
+    acting_for.require_reporter(caller)
     found = reservations.get_reservation(current_runtime().db(), caller.tenant_id, reservation_id)
     if found.user_id != caller.user_id and not caller.is_admin:
         raise NotFound("reservation_not_found")

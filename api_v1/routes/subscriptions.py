@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from api_v1 import reporters, schemas_subscriptions as shapes
+from api_v1 import acting_for, schemas_subscriptions as shapes
 from api_v1.auth import Caller
 from api_v1.cursors import read_cursor
 from api_v1.lists import Page, page
@@ -32,7 +32,7 @@ SET_BY_ADMINS = ("start_at", "trial_days")
 )
 def get_subscription(caller: Caller, query: shapes.SubscriptionQuery) -> Any:
     """As it is now: what fell due has taken place. `subscription` is null for who has none."""
-    runtime, user_id = current_runtime(), reporters.get_visible(caller, query.user_id)
+    runtime, user_id = current_runtime(), acting_for.get_visible(caller, query.user_id)
     db, now = runtime.db(), runtime.now()
     found = rollover.bring_up_to_date(db, now, runtime.settings, user_id)
     gives = found is not None and found.gives_its_plan(now)
@@ -63,7 +63,7 @@ def create_subscription(caller: Caller, body: shapes.SubscribeIn) -> Any:
         raise Forbidden("admin_sets_it", fields=", ".join(given))
     runtime = current_runtime()
     named = caller.user_id if body.user_id is None else body.user_id
-    with reporters.reported(caller, [named]) as found:
+    with acting_for.users_named(caller, [named]) as found:
         user = found.get(named)
         if user is None:
             raise NotFound("user_not_found")

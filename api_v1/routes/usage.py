@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from api_v1 import reporters, schemas_usage as shapes
+from api_v1 import acting_for, schemas_usage as shapes
 from api_v1.auth import Caller
 from api_v1.cursors import read_cursor
 from api_v1.idempotency import HEADER, find_key
@@ -15,9 +16,9 @@ from api_v1.runtime import current_request, current_runtime
 from api_v1.wire import Choice
 from turf_saas import metering, usage_days
 from turf_saas.checks import invalid
-from turf_saas.errors import BillingError, Fault, Forbidden, InvalidInput, NotFound
+from turf_saas.errors import BillingError, Conflict, Fault, Forbidden, InvalidInput, NotFound, pointer
 from turf_saas.metering import Report
-from turf_saas.usage import API_CALLS, NewEvent
+from turf_saas.usage import API_CALLS, CONFLICT, EventFault, EventsRefused, NewEvent
 from turf_saas.users import User
 from turf_saas.values import UserId
 
@@ -45,57 +46,75 @@ def report_usage(caller: Caller, body: Sent) -> Any:
     An admin, or a key of his with the scope, reports for any user of the tenant; others for themselves, a person only
     where BILLING_SELF_REPORT lets him. A correction is an admin's. The body has at most 2 MiB.
     """
-    reporters.require_reporter(caller)
+    acting_for.require_reporter(caller)
     runtime = current_runtime()
     if isinstance(body, shapes.UsageCorrectionIn):
         return _corrected(caller, body), {}
-    sent = [body] if isinstance(body, shapes.UsageEventIn) else body.events
-    with reporters.reported(caller, {event.user_id for event in sent if event.user_id is not None}) as found:
-        report = _reported(caller, sent, found, single=isinstance(body, shapes.UsageEventIn))
+    in_batch = isinstance(body, shapes.UsageBatchIn)
+    sent = body.events if isinstance(body, shapes.UsageBatchIn) else [body]
+    named = {event.user_id for event in sent if event.user_id is not None}
+    with acting_for.users_named(caller, named) as found:
+        report = _record(caller, sent, found, in_batch=in_batch)
     if report.crossed:
         runtime.signal_crossings()
-    results = [{"id": recorded.id, "duplicate": recorded.duplicate} for recorded in report.results]
-    if isinstance(body, shapes.UsageEventIn):
-        return results[0], alert_header(report.worst_level)
+    if not in_batch:
+        [recorded] = report.results
+        return {"id": recorded.id, "duplicate": recorded.duplicate}, alert_header(report.worst_level)
     duplicates = sum(recorded.duplicate for recorded in report.results)
     shown = {
-        "accepted": len(results) - duplicates,
+        "accepted": len(report.results) - duplicates,
         "duplicates": duplicates,
-        "results": [{"index": index, **result} for index, result in enumerate(results)],
+        "results": [
+            {"index": index, "id": event_id, "duplicate": duplicate}
+            for index, (event_id, duplicate) in enumerate(report.results)
+        ],
     }
     return shown, alert_header(report.worst_level)
 
 
-def _reported(caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, single: bool) -> Report:
+def _record(caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, in_batch: bool) -> Report:
+    """What was sent is on record, or a refusal names all that is wrong with it."""
     runtime = current_runtime()
     db, now, settings = runtime.db(), runtime.now(), runtime.settings
-    events, faults = _read_events(caller, sent, found, single=single)
-    if single:
+    events, faults = _read_events(caller, sent, found, in_batch=in_batch)
+    if not in_batch:
         key, key_faults = _key(sent[0].idempotency_key)
         events[0] = events[0]._replace(key=key)
         faults += key_faults
     elif HEADER in current_request().headers:
         faults.append(Fault(f"/{HEADER}", "header_not_for_batch", {"header": HEADER}))
     if faults:
-        raise _refusal(faults + metering.list_faults(db, now, settings, events, single=single))
-    if single:
+        raise _refusal(faults + _placed(metering.list_faults(db, now, settings, events), in_batch=in_batch))
+    if not in_batch:
         return metering.report_event(db, now, settings, events[0])
-    return metering.report_events(db, now, settings, events)
+    try:
+        return metering.report_events(db, now, settings, events)
+    except EventsRefused as refused:
+        raise _refusal(_placed(refused.of_events, in_batch=True)) from None
+
+
+def _placed(faults: list[EventFault], *, in_batch: bool) -> list[Fault]:
+    """Where each of them stands in the body."""
+    return [Fault(_place(fault.index, fault.field, in_batch=in_batch), fault.code, {}) for fault in faults]
+
+
+def _place(index: int, field: str, *, in_batch: bool) -> str:
+    return pointer("events", index, field) if in_batch else pointer(field)
 
 
 def _read_events(
-    caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, single: bool
+    caller: Caller, sent: list[shapes.UsageEventIn], found: dict[UserId, User], *, in_batch: bool
 ) -> tuple[list[NewEvent], list[Fault]]:
     """What was sent, as events of users; for a user who is not there stands the caller himself, and a fault."""
     own = caller.user
     stand_in = NewEvent(own.id, own.tenant_id, API_CALLS, 1)
     events, faults = [], []
+    unsold = {metric: acting_for.metric_fault(caller, metric) for metric in {event.metric for event in sent}}
     for index, event in enumerate(sent):
         user = own if event.user_id is None else found.get(event.user_id)
-        place = "" if single else f"/events/{index}"
         if user is None:
             events.append(stand_in)
-            faults.append(Fault(f"{place}/user_id", "user_not_found", {}))
+            faults.append(Fault(_place(index, "user_id", in_batch=in_batch), "user_not_found", {}))
         else:
             metadata = shapes.canonical(event.metadata)
             events.append(
@@ -103,8 +122,8 @@ def _read_events(
                     user.id, user.tenant_id, event.metric, event.quantity, event.at, event.idempotency_key, metadata
                 )
             )
-        if fault := reporters.metric_fault(caller, event.metric, f"{place}/metric"):
-            faults.append(fault)
+        if fault := unsold[event.metric]:
+            faults.append(replace(fault, loc=_place(index, "metric", in_batch=in_batch)))
     return events, faults
 
 
@@ -120,9 +139,12 @@ def _key(in_body: str | None) -> tuple[str | None, list[Fault]]:
 
 
 def _refusal(faults: list[Fault]) -> BillingError:
-    """Users who are not there, and nothing else: 404. Whatever stands beside it makes it a matter of values."""
-    if {fault.code for fault in faults} == {"user_not_found"}:
+    """Users who are not there, and nothing else: 404; keys with another content: 409. Else it is a matter of values."""
+    codes = {fault.code for fault in faults}
+    if codes == {"user_not_found"}:
         return NotFound("user_not_found", faults=faults)
+    if codes == {CONFLICT}:
+        return Conflict(CONFLICT, faults=faults)
     return invalid(sorted(faults, key=_index))
 
 
@@ -164,7 +186,7 @@ def _corrected(caller: Caller, body: shapes.UsageCorrectionIn) -> Any:
 )
 def list_usage(caller: Caller, query: shapes.UsageQuery) -> Any:
     """Newest first, days in BILLING_TIMEZONE; `from` and `to` are both included. Calls that were counted are in it."""
-    user_id = reporters.get_visible(caller, query.user_id)
+    user_id = acting_for.get_visible(caller, query.user_id)
     before = read_cursor(query.cursor, str, str) if query.cursor is not None else None
     found = usage_days.list_days(
         current_runtime().db(),

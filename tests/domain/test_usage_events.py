@@ -11,7 +11,7 @@ from tests.cast import Cast, Person
 from turf_saas import metering, thresholds, usage
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.settings import Settings, read_settings
-from turf_saas.usage import NewEvent
+from turf_saas.usage import EventFault, EventsRefused, NewEvent
 
 NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
 
@@ -86,11 +86,11 @@ def test_another_content_under_a_key_refuses_the_batch_and_names_each_place(
     usage.record_event(db, NOW, settings, event(alice, 1, "a"))
     before = sums(db)
     wrong = [event(alice, 5, "new"), event(alice, 2, "a"), event(alice, 5, "twice"), event(alice, 6, "twice")]
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(EventsRefused) as refused:
         usage.record_events(db, NOW, settings, wrong)
-    assert [fault.loc for fault in refused.value.faults] == [
-        "/events/1/idempotency_key",
-        "/events/3/idempotency_key",
+    assert refused.value.of_events == [
+        EventFault(1, "idempotency_key", "idempotency_conflict"),
+        EventFault(3, "idempotency_key", "idempotency_conflict"),
     ]
     assert sums(db) == before
     assert usage.record_event(db, NOW, settings, event(alice, 5, "new")).duplicate is False

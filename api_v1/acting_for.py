@@ -1,4 +1,4 @@
-"""Who may report and read usage, and whose: one rule for what has been used and for what is held."""
+"""For whom a caller may act: one rule for what was used, what is held and who is subscribed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def require_reporter(caller: Caller) -> None:
         raise Forbidden("self_report_off")
 
 
-def metric_fault(caller: Caller, metric: str, loc: str = "/metric") -> Fault | None:
+def metric_fault(caller: Caller, metric: str) -> Fault | None:
     """A person without a key reports what is sold here, and makes up no metrics."""
     if caller.scopes is not None or caller.is_admin:
         return None
     known = catalogue.list_metrics(current_runtime().db(), caller.tenant_id)
-    return None if metric in known else Fault(loc, "metric_unknown", {"known": ", ".join(sorted(known))})
+    return None if metric in known else Fault("/metric", "metric_unknown", {"known": ", ".join(sorted(known))})
 
 
 def get_visible(caller: Caller, named: UserId | None) -> UserId:
@@ -41,7 +41,7 @@ def get_visible(caller: Caller, named: UserId | None) -> UserId:
 
 
 @contextmanager
-def reported(caller: Caller, named: Iterable[UserId]) -> Iterator[dict[UserId, User]]:
+def users_named(caller: Caller, named: Iterable[UserId]) -> Iterator[dict[UserId, User]]:
     """The users whom the caller may report for, by the ids as they were sent. The others are not there for him.
 
     Whoever has to be entered first stays only if the block succeeds.
