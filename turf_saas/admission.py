@@ -13,7 +13,7 @@ from typing import NamedTuple
 from billing_db import Connection, atomic
 from turf_saas import plans, reservations, spending_caps, thresholds, usage
 from turf_saas.errors import TooMany
-from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms, Window
+from turf_saas.plans import UNLIMITED, Limit, PlanLimit, Window
 from turf_saas.quotas import Gauge, Level, find_standing, gauges_of, list_used_on, without_expired, worst_level
 from turf_saas.reservations import Reservation
 from turf_saas.settings import Settings
@@ -151,7 +151,7 @@ def judge(
     rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
     gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
-    cap_passed = terms.refuses and _cap_passed(settings, plan, standing.counters, standing.cap_cents)
+    cap_passed = terms.refuses and spending_caps.is_passed(settings, plan, standing.counters, standing.cap_cents)
     if over and reservations.expire(db, now, user.id, metric):
         standing = find_standing(db, now, settings, user.id, month)
         gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
@@ -159,14 +159,14 @@ def judge(
     counters = standing.counters
     if cap_passed:  # other metrics' holds are not ended here: who counts those has their counters
         counters = without_expired(db, now, user.id, month, counters)
-        cap_passed = _cap_passed(settings, plan, counters, standing.cap_cents)
+        cap_passed = spending_caps.is_passed(settings, plan, counters, standing.cap_cents)
     resets = _seconds_until(now, today if rule.window == "day" else month.last_day, settings)
     if over:
         before = gauge.used + gauge.reserved - quantity
         raise QuotaExceeded("quota_exceeded", metric=metric, used=before, limit=rule.included, resets_in_seconds=resets)
     if cap_passed:
         used, reserved = counters[metric]
-        spent = _spoken_for(settings, plan, {**counters, metric: (used - quantity, reserved)})
+        spent = spending_caps.spoken_for_cents(settings, plan, {**counters, metric: (used - quantity, reserved)})
         resets = _seconds_until(now, month.last_day, settings)
         raise QuotaExceeded(
             "spending_cap_reached", metric=metric, used=spent, limit=standing.cap_cents, resets_in_seconds=resets
@@ -191,15 +191,6 @@ def _gauge(
 
 def _is_over(gauge: Gauge) -> bool:
     return gauge.limit is not None and gauge.used + gauge.reserved > gauge.limit
-
-
-def _cap_passed(settings: Settings, plan: PlanTerms, counters: dict[str, tuple[int, int]], cap: int | None) -> bool:
-    return cap is not None and _spoken_for(settings, plan, counters) > cap
-
-
-def _spoken_for(settings: Settings, plan: PlanTerms, counters: dict[str, tuple[int, int]]) -> int:
-    """What the month's overage costs when all that is held is used as well."""
-    return plans.overage_cents(settings, plan, {metric: sum(counter) for metric, counter in counters.items()})
 
 
 def _seconds_until(now: datetime, last_day: date, settings: Settings) -> int:

@@ -13,6 +13,8 @@ from turf_saas.settings import Settings
 from turf_saas.users import User
 from turf_saas.values import UserId, instant_text
 
+Counters = Mapping[str, tuple[int, int]]  # per metric what was used and what is held
+
 
 @dataclass(frozen=True)
 class Spending:
@@ -53,19 +55,27 @@ def queue_up(db: Connection, user_id: UserId) -> None:
         )
 
 
-def spending_of(
-    settings: Settings, plan: PlanTerms, counters: Mapping[str, tuple[int, int]], cap_cents: int | None
-) -> Spending:
-    """Where a month stands: counters are used and reserved per metric."""
+def spending_of(settings: Settings, plan: PlanTerms, counters: Counters, cap_cents: int | None) -> Spending:
+    """Where a month stands."""
     used = {metric: used for metric, (used, _) in counters.items()}
     overage = plans.overage_cents(settings, plan, used)
-    return Spending(cap_cents, overage, cap_cents is not None and _is_reached(settings, plan, counters, cap_cents))
+    return Spending(cap_cents, overage, _is_reached(settings, plan, counters, cap_cents))
 
 
-def _is_reached(settings: Settings, plan: PlanTerms, counters: Mapping[str, tuple[int, int]], cap_cents: int) -> bool:
-    """Whether there is a metric of which one unit more would cost more than the cap, with what is held for others."""
-    spoken_for = {metric: used + reserved for metric, (used, reserved) in counters.items()}
-    return any(
-        plans.overage_cents(settings, plan, {**spoken_for, metric: spoken_for.get(metric, 0) + 1}) > cap_cents
-        for metric in plans.limits_of(settings, plan).keys() | spoken_for
-    )
+def spoken_for_cents(settings: Settings, plan: PlanTerms, counters: Counters) -> int:
+    """What the month's overage costs when all that is held is used as well."""
+    return plans.overage_cents(settings, plan, {metric: used + held for metric, (used, held) in counters.items()})
+
+
+def is_passed(settings: Settings, plan: PlanTerms, counters: Counters, cap_cents: int | None) -> bool:
+    """Whether that is more than the cap, if there is one."""
+    return cap_cents is not None and spoken_for_cents(settings, plan, counters) > cap_cents
+
+
+def _is_reached(settings: Settings, plan: PlanTerms, counters: Counters, cap_cents: int | None) -> bool:
+    """Whether there is a metric of which one unit more would pass the cap."""
+    for metric in plans.limits_of(settings, plan).keys() | counters.keys():
+        used, held = counters.get(metric, (0, 0))
+        if is_passed(settings, plan, {**counters, metric: (used + 1, held)}, cap_cents):
+            return True
+    return False
