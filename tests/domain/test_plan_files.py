@@ -12,6 +12,7 @@ import pytest
 from billing_db import Connection, fetch_all
 from tests.api.selling import PLAN
 from tests.cast import OTHER_TENANT, Person
+from tests.domain.test_catalogue import side_by_side
 from turf_saas import catalogue, plan_files, plan_lint
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, InvalidInput
@@ -212,6 +213,13 @@ def test_a_file_is_applied_whole_or_not_at_all(db: Connection) -> None:
     with pytest.raises(Conflict, match="plan_is_default"):
         apply(db, TEN, archive_missing=True)
     assert sold(db) == before
+
+
+def test_of_two_who_apply_the_same_file_at_once_the_second_has_nothing_to_do(db: Connection, url: str) -> None:
+    drafts = read_file(EXAMPLE, currency="EUR")
+    done = side_by_side(url, *[lambda db: apply(db, *drafts)] * 3)
+    kinds = sorted([kind for _, kind, _ in found[:3]] for found in done if isinstance(found, list))
+    assert kinds == [["changed", "new", "new"], *[["unchanged"] * 3] * 2]
 
 
 def test_an_applied_change_keeps_or_moves_whoever_is_subscribed(db: Connection, alice: Person) -> None:
