@@ -30,6 +30,7 @@ RULES_BETWEEN_FIELDS = {
     "POST /pricing/quote": "each model has fields of its own, and the bounds of tiers rise",
     "POST /quotas/reserve": "a user's id is printable text",
     "POST /tenants": "admin_email and admin_password come together",
+    "PUT /profile": "a professional has an address, and numbers of registers have check digits",
     "POST /usage": "quantity and amount are the same, and an instant lies at most 35 days back",
 }
 

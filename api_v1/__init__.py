@@ -21,6 +21,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     ops as _ops,
     plans as _plans,
     pricing as _pricing,
+    profile as _profile,
     quotas as _quotas,
     subscriptions as _subscriptions,
     usage as _usage,

@@ -145,7 +145,7 @@ def _new_user_row(db: Connection, users: UsersTable, name: str | None, at: str) 
 
 
 def get_user_named(db: Connection, users: UsersTable, id_or_email: str) -> User:
-    """The user with this id or, failing that, with this e-mail."""
+    """The user with this id or, failing that, who logs in with this e-mail."""
     user_id = users.parse_id(id_or_email)
     user = find_user(db, users, user_id) if user_id is not None else None
     if user is None:
@@ -159,14 +159,9 @@ def _find_by_email(db: Connection, users: UsersTable, given: str) -> User | None
     email = clean_email(given)
     if email is None:
         return None
-    rows = fetch_all(
-        db,
-        """SELECT user_id FROM billing_logins WHERE email = :email
-           UNION SELECT user_id FROM billing_accounts WHERE lower(email) = :email""",
-        email=email,
-    )
-    # A billing address may be shared by several users: then it names nobody.
-    return find_user(db, users, rows[0]["user_id"]) if len(rows) == 1 else None
+    # Of the logins alone: where his invoices go everybody writes himself, and could write somebody else's address.
+    row = fetch_one(db, "SELECT user_id FROM billing_logins WHERE email = :email", email=email)
+    return find_user(db, users, row["user_id"]) if row else None
 
 
 # -- logging in ------------------------------------------------------------------------------------

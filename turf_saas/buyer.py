@@ -63,7 +63,9 @@ def faults_of(given: Any) -> list[Fault]:
     """Everything that is wrong with a profile. What is null counts as not given."""
     if not isinstance(given, Mapping):
         return [Fault("", "field_type", {"expected": "object"})]
-    written = {name: value for name, value in given.items() if value is not None or name == "kind"}
+    written = {
+        name: value for name, value in given.items() if value is not None or name == "kind" or name not in _CHECKS
+    }
     required = ("kind", *(REQUIRED_OF_PRO if written.get("kind") == "pro" else ()))
     faults = list(fields((), written, _CHECKS, required))
     return faults + _contradictions(written, {fault.loc for fault in faults})

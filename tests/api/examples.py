@@ -13,7 +13,8 @@ from typing import Any
 
 from billing_db import Connection
 from tests.cast import Cast, Person
-from turf_saas import accounts, admission, api_keys, catalogue, discounts
+from turf_saas import accounts, admission, api_keys, catalogue, discounts, profiles
+from turf_saas.buyer import Buyer
 from turf_saas.catalogue import PlanDraft
 from turf_saas.settings import read_settings
 from turf_saas.subscribing import subscribe
@@ -92,6 +93,12 @@ class Stage:
         """The id of something that the person has used."""
         event = NewEvent(person.id, person.tenant_id, "tokens", 3)
         return record_event(self.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), event).id
+
+    def new_profile(self, person: Person) -> None:
+        """The person has said who is billed."""
+        mark = self.mark(person)
+        buyer = Buyer("consumer", name=mark, address=mark, city=mark, country="FR", email=f"{mark}@example.org")
+        profiles.set_profile(self.db, NOW, person.id, person.tenant_id, buyer)
 
     def new_login(self, person: Person) -> str:
         """The e-mail address of a new user in the person's tenant, who has PASSWORD."""
@@ -175,6 +182,20 @@ def list_api_keys(stage: Stage, person: Person) -> Call:
 @example
 def revoke_api_key(stage: Stage, person: Person) -> Call:
     return Call(path={"key_id": stage.new_key(person)[0]})
+
+
+@example
+def get_profile(stage: Stage, person: Person) -> Call:
+    stage.new_profile(person)
+    return Call()
+
+
+@example
+def set_profile(stage: Stage, person: Person) -> Call:
+    mark = stage.mark(person)
+    body = {"kind": "pro", "name": mark, "address": mark, "zip": "60500", "city": mark, "country": "FR",
+            "siren": "303265045", "vat_id": "FR40303265045", "email": f"{mark}@example.org"}  # fmt: skip
+    return Call(query={"user_id": person.id}, body=body)
 
 
 @example
