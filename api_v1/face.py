@@ -154,8 +154,7 @@ class Face(ABC):
         runtime, lent = self._runtime(), self._lent(db)
         if type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
             raise InvalidInput("quantity_invalid", given=str(quantity)[:40])
-        held = reservations.get_reservation(lent, None, str(reservation_id))
-        settled = metering.settle(lent, runtime.now(), runtime.settings, held, held.tenant_id, quantity)
+        settled = metering.settle(lent, runtime.now(), runtime.settings, None, str(reservation_id), quantity)
         if settled.crossed:
             runtime.signal_crossings(later=db is not None)
         return settled.reservation
@@ -163,8 +162,7 @@ class Face(ABC):
     def release(self, reservation_id: str, *, db: Any = None) -> Reservation:
         """Nothing was used: what was held is let go."""
         runtime, lent = self._runtime(), self._lent(db)
-        held = reservations.get_reservation(lent, None, str(reservation_id))
-        return reservations.release(lent, runtime.now(), held, held.tenant_id)
+        return reservations.release(lent, runtime.now(), None, str(reservation_id))
 
     def aggregate_daily(self, metric: str, day: date | str, *, tenant_id: int = 1, db: Any = None) -> int:
         """What all users of a tenant used of the metric on a day. The sums are kept as usage comes in."""

@@ -83,12 +83,19 @@ class Settled(NamedTuple):
 
 
 def settle(
-    db: Connection, now: datetime, settings: Settings, reservation: Reservation, tenant_id: int, quantity: int
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int | None,
+    reservation_id: str,
+    quantity: int,
+    *,
+    user_id: UserId | None = None,
 ) -> Settled:
     """The true quantity of what was held: see reservations.settle."""
-    event = NewEvent(reservation.user_id, tenant_id, reservation.metric, quantity)
     with atomic(db):
-        settled = reservations.settle(db, now, settings, reservation, tenant_id, quantity)
+        settled = reservations.settle(db, now, settings, tenant_id, reservation_id, quantity, user_id=user_id)
+        event = NewEvent(settled.user_id, settled.tenant_id, settled.metric, quantity)
         report = _seen(db, now, settings, [event], [Recorded(settled.id, duplicate=quantity == 0)])
     return Settled(settled, report.worst_level, report.crossed)
 

@@ -76,25 +76,36 @@ def hold(
 
 
 def settle(
-    db: Connection, now: datetime, settings: Settings, reservation: Reservation, tenant_id: int, quantity: int
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int | None,
+    reservation_id: str,
+    quantity: int,
+    *,
+    user_id: UserId | None = None,
 ) -> Reservation:
-    """The true quantity is counted today, whatever was held, also when the hold is over. Again: the same answer."""
+    """The true quantity is counted today, whatever was held, also when the hold is over. Again: the same answer.
+
+    Whose it may be: see get_reservation.
+    """
     with atomic(db):
+        held = get_reservation(db, tenant_id, reservation_id, user_id=user_id)
         counts_on = local_day(now, settings.timezone).isoformat() if quantity else None
-        if not _close(db, now, reservation, "settled", ("held", "expired"), counts_on):
-            return _settled_before(get_reservation(db, tenant_id, reservation.id), quantity)
+        if not _close(db, now, reservation_id, "settled", ("held", "expired"), counts_on):
+            return _settled_before(get_reservation(db, tenant_id, reservation_id), quantity)
         event_id = None
         if quantity:
-            event = NewEvent(reservation.user_id, tenant_id, reservation.metric, quantity)
+            event = NewEvent(held.user_id, held.tenant_id, held.metric, quantity)
             event_id = usage.record_event(db, now, settings, event).id
         execute(
             db,
             "UPDATE usage_reservations SET settled_quantity = :quantity, event_id = :event_id WHERE id = :id",
             quantity=quantity,
             event_id=event_id,
-            id=reservation.id,
+            id=reservation_id,
         )
-        return get_reservation(db, tenant_id, reservation.id)
+        return get_reservation(db, tenant_id, reservation_id)
 
 
 def _settled_before(found: Reservation, quantity: int) -> Reservation:
@@ -103,25 +114,30 @@ def _settled_before(found: Reservation, quantity: int) -> Reservation:
     raise Conflict(f"reservation_{found.state}")
 
 
-def release(db: Connection, now: datetime, reservation: Reservation, tenant_id: int) -> Reservation:
+def release(
+    db: Connection, now: datetime, tenant_id: int | None, reservation_id: str, *, user_id: UserId | None = None
+) -> Reservation:
     """Nothing was used. A hold that is over is over; one that was settled is not taken back so."""
     with atomic(db):
-        _close(db, now, reservation, "released", ("held",))
-        found = get_reservation(db, tenant_id, reservation.id)
+        get_reservation(db, tenant_id, reservation_id, user_id=user_id)
+        _close(db, now, reservation_id, "released", ("held",))
+        found = get_reservation(db, tenant_id, reservation_id)
     if found.state == "settled":
         raise Conflict("reservation_settled")
     return found
 
 
-def get_reservation(db: Connection, tenant_id: int | None, reservation_id: str) -> Reservation:
-    """tenant_id: None is the host itself, which knows all of them."""
+def get_reservation(
+    db: Connection, tenant_id: int | None, reservation_id: str, *, user_id: UserId | None = None
+) -> Reservation:
+    """The one of that tenant (None: of any, for the host itself) and of that user (None: of anybody)."""
     row = fetch_one(
         db,
         """SELECT id, user_id, metric, quantity, state, settled_quantity, expires_at, tenant_id
              FROM usage_reservations WHERE id = :id""",
         id=reservation_id,
     )
-    if row is None or tenant_id not in (None, row["tenant_id"]):
+    if row is None or tenant_id not in (None, row["tenant_id"]) or user_id not in (None, row["user_id"]):
         raise NotFound("reservation_not_found")
     return Reservation(*(row[name] for name in Reservation.__dataclass_fields__))
 
@@ -162,7 +178,7 @@ def expire(db: Connection, now: datetime, user_id: UserId, metric: str) -> bool:
 def _close(
     db: Connection,
     now: datetime,
-    reservation: Reservation,
+    reservation_id: str,
     state: str,
     from_states: tuple[str, ...],
     counts_on: str | None = None,
@@ -178,7 +194,7 @@ def _close(
             RETURNING user_id, metric, day, quantity, tenant_id""",
             state=state,
             now=instant_text(now),
-            id=reservation.id,
+            id=reservation_id,
             old=old,
         )
         if not closed:

@@ -16,6 +16,7 @@ from turf_saas.checks import invalid
 from turf_saas.errors import NotFound
 from turf_saas.quotas import Quota, Quotas
 from turf_saas.reservations import Reservation
+from turf_saas.values import UserId
 
 
 @route(
@@ -97,8 +98,16 @@ def settle_reservation(caller: Caller, reservation_id: str, body: shapes.SettleI
 
     Again with the same quantity: the same answer. With another one, or after a release: 409.
     """
-    runtime, held = current_runtime(), _own(caller, reservation_id)
-    settled = metering.settle(runtime.db(), runtime.now(), runtime.settings, held, caller.tenant_id, body.quantity)
+    runtime, user_id = current_runtime(), _whose(caller)
+    settled = metering.settle(
+        runtime.db(),
+        runtime.now(),
+        runtime.settings,
+        caller.tenant_id,
+        reservation_id,
+        body.quantity,
+        user_id=user_id,
+    )
     if settled.crossed:
         runtime.signal_crossings()
     return _closed(settled.reservation), alert_header(settled.worst_level)
@@ -116,18 +125,15 @@ def settle_reservation(caller: Caller, reservation_id: str, body: shapes.SettleI
 )
 def release_reservation(caller: Caller, reservation_id: str, body: NoBody) -> Any:  # noqa: ARG001  there is nothing in it
     """Again: the same answer. After a settle: 409."""
-    runtime = current_runtime()
-    held = _own(caller, reservation_id)
-    return _closed(reservations.release(runtime.db(), runtime.now(), held, caller.tenant_id))
+    runtime, user_id = current_runtime(), _whose(caller)
+    released = reservations.release(runtime.db(), runtime.now(), caller.tenant_id, reservation_id, user_id=user_id)
+    return _closed(released)
 
 
-def _own(caller: Caller, reservation_id: str) -> Reservation:
-    """A reservation that the caller may end: one for a user for whom he may report."""
+def _whose(caller: Caller) -> UserId | None:
+    """Whose reservations the caller may end: those of the users for whom he may report; None is all of the tenant."""
     acting_for.require_reporter(caller)
-    found = reservations.get_reservation(current_runtime().db(), caller.tenant_id, reservation_id)
-    if found.user_id != caller.user_id and not caller.is_admin:
-        raise NotFound("reservation_not_found")
-    return found
+    return None if caller.is_admin else caller.user_id
 
 
 def _shown(found: Quotas) -> dict[str, Any]:

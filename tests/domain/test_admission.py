@@ -90,7 +90,7 @@ def test_a_hold_counts_against_the_limit_until_its_time_is_over(
     with pytest.raises(QuotaExceeded):
         admission.spend(db, in_time, settings, user(alice), "tokens", 1)
     admission.spend(db, over, settings, user(alice), "tokens", 60)
-    settled = reservations.settle(db, over, settings, held, 1, 70)
+    settled = reservations.settle(db, over, settings, 1, held.id, 70)
     assert (settled.state, settled.settled_quantity) == ("settled", 70)
     assert used(db, settings, alice, "tokens") == (170, 0)
 

@@ -75,7 +75,7 @@ def test_across_the_end_of_a_month_a_settle_and_an_expiry_do_not_wait_for_each_o
     held = [admission.reserve(db, MAY, settings, user(alice), "tokens", 10) for _ in range(2)]
     with atomic(db):
         admission.spend(db, JUNE, settings, user(alice), "tokens", 1)
-        settling = start(lambda other: metering.settle(other, JUNE, settings, held[0], 1, 7))
+        settling = start(lambda other: metering.settle(other, JUNE, settings, 1, held[0].id, 7))
         assert reservations.expire(db, JUNE, alice.id, "tokens")
     assert settling.result(BOUND).reservation.settled_quantity == 7
     with atomic(db):
@@ -101,7 +101,7 @@ def test_a_hold_that_is_being_released_is_left_to_who_releases_it(
 ) -> None:
     held = admission.reserve(db, MAY, settings, user(alice), "tokens", 10)
     with atomic(db):
-        reservations.release(db, MAY, held, 1)
+        reservations.release(db, MAY, 1, held.id)
         reserving = start(lambda other: admission.reserve(other, JUNE, settings, user(alice), "tokens", 5))
         usage.touch_counters(db, [{"user_id": alice.id, "tenant_id": 1, "metric": "tokens", "day": "2026-06-01"}])
     assert reserving.result(BOUND).state == "held"

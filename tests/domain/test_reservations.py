@@ -57,7 +57,7 @@ def test_the_true_quantity_counts_whatever_was_held(
     db: Connection, settings: Settings, alice: Person, held: Reservation, quantity: int
 ) -> None:
     assert of(db, settings, alice) == (0, 60, 40)
-    settled = metering.settle(db, NOW, settings, held, 1, quantity)
+    settled = metering.settle(db, NOW, settings, 1, held.id, quantity)
     assert (settled.reservation.state, settled.reservation.settled_quantity) == ("settled", quantity)
     assert of(db, settings, alice) == (quantity, 0, max(0, 100 - quantity))
     assert settled.worst_level == (None if quantity < 80 else "soft" if quantity < 100 else "hard")
@@ -66,12 +66,12 @@ def test_the_true_quantity_counts_whatever_was_held(
 def test_settling_again_is_the_same_answer_and_counts_nothing(
     db: Connection, settings: Settings, alice: Person, held: Reservation
 ) -> None:
-    answers = [metering.settle(db, NOW, settings, held, 1, 85) for _ in range(3)]
+    answers = [metering.settle(db, NOW, settings, 1, held.id, 85) for _ in range(3)]
     assert [answer.reservation for answer in answers] == [answers[0].reservation] * 3
     assert [answer.crossed for answer in answers] == [True, False, False]
     assert of(db, settings, alice) == (85, 0, 15)
     with pytest.raises(Conflict) as refused:
-        metering.settle(db, NOW, settings, held, 1, 84)
+        metering.settle(db, NOW, settings, 1, held.id, 84)
     assert refused.value.code == "reservation_settled"
     assert of(db, settings, alice) == (85, 0, 15)
 
@@ -84,7 +84,7 @@ def test_what_was_used_counts_also_when_the_hold_is_over(
     if noticed:  # somebody needed the room
         admission.spend(db, at, settings, user(alice), "tokens", 100)
         assert reservations.get_reservation(db, 1, held.id).state == "expired"
-    settled = metering.settle(db, at, settings, held, 1, 70)
+    settled = metering.settle(db, at, settings, 1, held.id, 70)
     assert settled.reservation.state == "settled"
     assert of(db, settings, alice, at) == (170 if noticed else 70, 0, 0 if noticed else 30)
 
@@ -93,7 +93,7 @@ def test_it_counts_in_the_month_of_the_settle_and_frees_the_month_of_the_hold(
     db: Connection, settings: Settings, alice: Person, held: Reservation
 ) -> None:
     june = NOW + timedelta(hours=1)
-    metering.settle(db, june, settings, held, 1, 30)
+    metering.settle(db, june, settings, 1, held.id, 30)
     assert of(db, settings, alice, NOW) == (0, 0, 100)
     assert of(db, settings, alice, june) == (30, 0, 70)
 
@@ -101,7 +101,7 @@ def test_it_counts_in_the_month_of_the_settle_and_frees_the_month_of_the_hold(
 def test_reaching_a_threshold_is_noted_with_the_settle(
     db: Connection, settings: Settings, alice: Person, held: Reservation
 ) -> None:
-    metering.settle(db, NOW, settings, held, 1, 100)
+    metering.settle(db, NOW, settings, 1, held.id, 100)
     rows = fetch_all(db, "SELECT user_id, metric, percent, used FROM usage_thresholds ORDER BY percent")
     assert [tuple(dict(row).values()) for row in rows] == [(1, "tokens", 80, 100), (1, "tokens", 100, 100)]
 
@@ -112,20 +112,20 @@ def test_reaching_a_threshold_is_noted_with_the_settle(
 def test_what_is_released_is_free_and_stays_released(
     db: Connection, settings: Settings, alice: Person, held: Reservation
 ) -> None:
-    answers = [reservations.release(db, NOW, held, 1) for _ in range(3)]
+    answers = [reservations.release(db, NOW, 1, held.id) for _ in range(3)]
     assert answers == [answers[0]] * 3
     assert answers[0].state == "released"
     assert of(db, settings, alice) == (0, 0, 100)
     with pytest.raises(Conflict) as refused:
-        metering.settle(db, NOW, settings, held, 1, 60)
+        metering.settle(db, NOW, settings, 1, held.id, 60)
     assert refused.value.code == "reservation_released"
     assert of(db, settings, alice) == (0, 0, 100)
 
 
 def test_what_is_settled_is_not_released(db: Connection, settings: Settings, alice: Person, held: Reservation) -> None:
-    metering.settle(db, NOW, settings, held, 1, 60)
+    metering.settle(db, NOW, settings, 1, held.id, 60)
     with pytest.raises(Conflict) as refused:
-        reservations.release(db, NOW, held, 1)
+        reservations.release(db, NOW, 1, held.id)
     assert refused.value.code == "reservation_settled"
     assert of(db, settings, alice) == (60, 0, 40)
 
@@ -134,6 +134,19 @@ def test_another_tenants_reservation_is_not_there(db: Connection, held: Reservat
     for tenant_id, reservation_id in ((2, held.id), (1, held.id[:-1]), (1, "")):
         with pytest.raises(NotFound):
             reservations.get_reservation(db, tenant_id, reservation_id)
+
+
+@pytest.mark.parametrize(("tenant_id", "as_bob"), [(2, False), (1, True), (None, True)])
+def test_who_ends_another_ones_hold_changes_nothing(
+    db: Connection, settings: Settings, people: Cast, held: Reservation, tenant_id: int | None, as_bob: bool
+) -> None:
+    user_id = people.bob.id if as_bob else None
+    with pytest.raises(NotFound):
+        metering.settle(db, NOW, settings, tenant_id, held.id, 60, user_id=user_id)
+    with pytest.raises(NotFound):
+        reservations.release(db, NOW, tenant_id, held.id, user_id=user_id)
+    assert of(db, settings, people.alice) == (0, 60, 40)
+    assert reservations.release(db, NOW, None, held.id, user_id=people.alice.id).state == "released"
 
 
 # -- expired ---------------------------------------------------------------------------------------------
@@ -151,7 +164,7 @@ def test_a_hold_ends_at_its_second(
         return
     admission.reserve(db, at, settings, user(alice), "tokens", 100)
     assert of(db, settings, alice, at) == (0, 100, 0)
-    assert reservations.release(db, at, held, 1).state == "expired"
+    assert reservations.release(db, at, 1, held.id).state == "expired"
 
 
 def test_expired_holds_of_an_unlimited_metric_are_taken_back_too(
@@ -230,8 +243,8 @@ def test_of_many_ends_at_once_one_holds(
 ) -> None:
     def end(connection: Connection, number: int) -> Any:
         if number % 2:
-            return reservations.release(connection, NOW, held, 1).state
-        return metering.settle(connection, NOW, settings, held, 1, 50 + number).reservation.settled_quantity
+            return reservations.release(connection, NOW, 1, held.id).state
+        return metering.settle(connection, NOW, settings, 1, held.id, 50 + number).reservation.settled_quantity
 
     answers = at_once(url, 8, end)
     state = reservations.get_reservation(db, 1, held.id)

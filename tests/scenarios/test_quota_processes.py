@@ -91,9 +91,9 @@ def test_what_a_killed_process_held_is_free_when_its_time_is_over(
         admission.reserve(db, NOW + timedelta(minutes=14), settings, ALICE, "tokens", 41)
     over = NOW + timedelta(minutes=15)
     taken = admission.reserve(db, over, settings, ALICE, "tokens", 100)
-    reservations.release(db, over, taken, 1)
+    reservations.release(db, over, 1, taken.id)
     held = reservations.get_reservation(db, 1, held_id)
     assert held.state == "expired"
-    metering.settle(db, over, settings, held, 1, 7)  # the work was done after all
+    metering.settle(db, over, settings, 1, held.id, 7)  # the work was done after all
     tokens = next(one.gauge for one in quotas.get_quotas(db, over, settings, 1).quotas if one.gauge.metric == "tokens")
     assert (tokens.used, tokens.reserved) == (7, 0)
