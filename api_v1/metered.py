@@ -226,13 +226,14 @@ def _say_that_nobody_is_known(runtime: Runtime) -> None:
 
 def _under_meter(runtime: Runtime, asked: Request) -> bool:
     """Whether the request's route is one of those under Billing(app, meter=…). Ours are not the host's."""
-    prefixes = runtime.metered_prefixes
-    return bool(
-        prefixes
-        and asked.url_rule is not None
-        and asked.path.startswith(prefixes)
-        and not asked.path.startswith(f"{runtime.prefix}/")
-    )
+    if asked.url_rule is None or asked.path.startswith(f"{runtime.prefix}/"):
+        return False
+    return any(_is_below(asked.path, prefix) for prefix in runtime.metered_prefixes)
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    """A prefix ends at a slash: /apiary is not below /api, which is so itself."""
+    return path == prefix or path.startswith(f"{prefix.removesuffix('/')}/")
 
 
 def _endpoint(asked: Request) -> str:

@@ -89,6 +89,27 @@ def test_a_prefix_counts_what_is_below_it_once_and_never_our_own_routes(
     assert counted(db)[alice.id, "/outside"] == 1
 
 
+@pytest.mark.parametrize(
+    ("meter", "below"),
+    [
+        ("/api", {"/api", "/api/", "/api/races", "/api/races/"}),
+        ("/api/", {"/api/", "/api/races", "/api/races/"}),
+        (["/api/races", "/apiary"], {"/api/races", "/api/races/", "/apiary"}),
+        ("/", {"/api", "/api/", "/api/races", "/api/races/", "/apiary", "/"}),
+    ],
+)
+def test_a_prefix_ends_at_a_slash(
+    url: str, alice: Person, db: Connection, meter: str | list[str], below: set[str]
+) -> None:
+    host = make_host(url, meter=meter)
+    paths = ("/api", "/api/", "/api/races", "/api/races/", "/apiary", "/")
+    for path in paths:
+        host.add_url_rule(path, f"at {path}", lambda: "", strict_slashes=True)
+    for path in paths:
+        assert host.test_client().get(path, headers=alice.headers).status_code == 200
+    assert counted(db) == {(alice.id, path): 1 for path in below}
+
+
 def test_a_metered_answer_says_how_much_is_left(visitor: FlaskClient, alice: Person) -> None:
     said = [visitor.get("/api/races/7", headers=alice.headers).headers for _ in range(4)]
     assert [headers.get("X-Billing-Alert") for headers in said] == [
