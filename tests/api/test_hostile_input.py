@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -415,7 +416,7 @@ def test_no_route_is_hurt_by_a_hostile_body(make_app: Callable[..., Flask], peop
     client = app.test_client()
     tried = 0
     for operation in app.extensions["billing"].operations:
-        path = f"{PREFIX}{operation.rule.replace('<int:', '<')}".replace("<tenant_id>", "1")
+        path = PREFIX + re.sub(r"<int:\w+>", "1", operation.rule)
         for body in BODIES if operation.body else ():
             for headers in (people.ada.headers, people.alice.headers, {}):
                 reply = client.open(
