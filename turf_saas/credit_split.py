@@ -70,11 +70,11 @@ def _by_amount(left: Sequence[Tax], amount_cents: int) -> tuple[Tax, ...]:
 
 
 def _gross_part(left: Tax, gross_cents: int) -> Tax:
-    """The part of a rate that has this gross: its net by the rate, neither net nor VAT more than is left."""
-    if gross_cents == left.gross_cents:
-        return left
-    net = net_of(gross_cents, left.rate)
-    net = max(gross_cents - left.tax_cents, min(net, left.base_cents))
+    """The part of a rate that has this gross: its net by the rate, neither net nor VAT more than is left.
+
+    So the last part is all that is left, whatever was rounded before.
+    """
+    net = max(gross_cents - left.tax_cents, min(net_of(gross_cents, left.rate), left.base_cents))
     return Tax(left.category, left.rate, net, gross_cents - net)
 
 

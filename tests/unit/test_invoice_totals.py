@@ -130,6 +130,35 @@ def test_a_line_is_credited_with_its_tax_and_the_last_of_a_rate_takes_the_rest()
     assert split_credit(invoice, part, lines=[CreditLine(433, "S", TWENTY)]) == (Tax("S", TWENTY, -433, -86),)
 
 
+def credited_by(invoice: tuple[Tax, ...], *wishes: dict[str, Any]) -> list[tuple[int, int]]:
+    """Net and VAT of each credit note, of an invoice with one rate."""
+    credited: list[Tax] = []
+    for wish in wishes:
+        credited += split_credit(invoice, credited, **wish)
+    return [(-tax.base_cents, -tax.tax_cents) for tax in credited]
+
+
+def test_many_small_amounts_take_neither_more_net_nor_more_tax_than_there_is() -> None:
+    """Of 0.10 + 0.02 each cent is net by itself (0.83), and the last two are what is left: VAT.
+
+    Of 1.00 + 0.20 each 0.04 is 0.03 + 0.01 (3.33); after twenty of them there is no VAT left.
+    """
+    cent, four = {"amount_cents": 1}, {"amount_cents": 4}
+    assert credited_by(total([exclusive(10)]).taxes, *[cent] * 12) == [(1, 0)] * 10 + [(0, 1)] * 2
+    assert credited_by(total([exclusive(100)]).taxes, *[four] * 30) == [(3, 1)] * 20 + [(4, 0)] * 10
+
+
+def test_the_last_line_of_a_rate_takes_the_rest_of_its_tax_and_none_more_than_it() -> None:
+    """3.32 bears 0.664 and 3.33 bears 0.666: rounded each time, the third would leave 0.01, or take 0.01 too much."""
+
+    def line(net: int) -> dict[str, Any]:
+        return {"lines": [CreditLine(net, "S", TWENTY)]}
+
+    assert credited_by(TEN_EUROS, line(332), line(332), line(336)) == [(332, 66), (332, 66), (336, 68)]
+    assert credited_by(TEN_EUROS, line(333), line(333), line(333)) == [(333, 67), (333, 67), (333, 66)]
+    assert credited_by(TEN_EUROS, line(333), line(333), line(333), line(1))[-1] == (1, 0)
+
+
 def test_a_discount_is_taken_back_with_its_fee() -> None:
     invoice = total([exclusive(1000), exclusive(-100)]).taxes
     lines = [CreditLine(1000, "S", TWENTY), CreditLine(-100, "S", TWENTY)]
