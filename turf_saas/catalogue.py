@@ -108,6 +108,8 @@ def edit_plan(
         check_draft(draft)
         if existing == "next_period" and draft.currency != old.currency:  # a user has one currency
             raise Conflict("currency_mismatch", currency=draft.currency, wanted=old.currency)
+        if existing == "next_period" and draft.interval != old.interval:  # nobody asked to pay for a year
+            raise Conflict("interval_differs", plan=code)
         if draft.differs_from(draft_of(old)):
             return _add_version(db, now, old, draft, existing, by)
         if existing == "next_period":
@@ -154,11 +156,13 @@ def _move_subscribers(db: Connection, to: Plan) -> None:
     execute(
         db,
         """UPDATE billing_plans SET rolls_into = :new
-            WHERE tenant_id = :tenant_id AND code = :code AND currency = :currency AND id <> :new""",
+            WHERE tenant_id = :tenant_id AND code = :code AND currency = :currency
+              AND billing_interval = :interval AND id <> :new""",
         new=to.id,
         tenant_id=to.tenant_id,
         code=to.code,
         currency=to.currency,
+        interval=to.interval,
     )
 
 

@@ -161,17 +161,26 @@ def redeem(
             raise Conflict("discount_used", code=row["code"])
 
 
+_OF_REDEMPTION = """SELECT r.id, r.ends_at, r.spent_at, d.percent, d.amount_cents, d.duration
+                       FROM billing_redemptions AS r JOIN billing_discounts AS d ON d.id = r.discount_id"""
+
+
 def find_running(db: Connection, user_id: UserId, fee_begins: datetime) -> Redemption | None:
     """What the user redeemed last, if it still takes something off a fee that begins then."""
-    row = fetch_one(
-        db,
-        """SELECT r.id, r.ends_at, r.spent_at, d.percent, d.amount_cents, d.duration
-             FROM billing_redemptions AS r JOIN billing_discounts AS d ON d.id = r.discount_id
-            WHERE r.user_id = :user_id ORDER BY r.id DESC LIMIT 1""",
-        user_id=user_id,
-    )
+    row = fetch_one(db, f"{_OF_REDEMPTION} WHERE r.user_id = :user_id ORDER BY r.id DESC LIMIT 1", user_id=user_id)
     if row is None or row["spent_at"] is not None or (row["ends_at"] or "9999") <= instant_text(fee_begins):
         return None
+    return _redemption(row)
+
+
+def get_redemption(db: Connection, redemption_id: int) -> Redemption:
+    """One that was redeemed, whether it still runs or not."""
+    row = fetch_one(db, f"{_OF_REDEMPTION} WHERE r.id = :id", id=redemption_id)
+    assert row is not None, "a redemption is never deleted"
+    return _redemption(row)
+
+
+def _redemption(row: Row) -> Redemption:
     return Redemption(row["id"], row["percent"], row["amount_cents"], row["duration"] == "once")
 
 

@@ -6,6 +6,10 @@ CATALOGUE_MESSAGES: dict[str, dict[str, str]] = {
     # -- plans
     "plan_not_found": {"fr": "Plan introuvable.", "en": "Plan not found."},
     "plan_unknown": {"fr": "Aucun plan ne s'appelle « {plan} ».", "en": "There is no plan called “{plan}”."},
+    "interval_differs": {
+        "fr": "Les abonnés de l'offre {plan} paient par un autre intervalle : existing keep, ou une autre offre.",
+        "en": "Subscribers of the plan {plan} pay by another interval: existing keep, or another plan.",
+    },
     "plan_exists": {"fr": "Le plan {plan} existe déjà.", "en": "The plan {plan} is there already."},
     "plan_archived": {"fr": "Le plan {plan} n'est plus vendu.", "en": "The plan {plan} is sold no more."},
     "plan_is_default": {

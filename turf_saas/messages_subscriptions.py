@@ -54,6 +54,10 @@ SUBSCRIPTION_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "L'abonnement est déjà à l'offre {plan}.",
         "en": "The subscription is on the plan {plan} already.",
     },
+    "unprorated_now": {
+        "fr": "Sans prorata, l'offre supérieure commence avec la période suivante ; seul un administrateur l'avance.",
+        "en": "Without proration the dearer plan begins with the next period; only an admin gives it at once.",
+    },
     "downgrade_now": {
         "fr": "Une offre moins chère commence à la période suivante ; seul un administrateur la donne tout de suite.",
         "en": "A cheaper plan begins with the next period; only an admin gives it at once.",

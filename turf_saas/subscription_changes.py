@@ -70,11 +70,7 @@ def change_plan(
                 discounts.redeem(
                     db, at, settings, subscription.tenant_id, subscription.user_id, wish.discount_code, new.currency
                 )
-            upgrade = is_upgrade(old, new)
-            when = wish.when or ("now" if upgrade or not subscription.is_billed else "period_end")
-            if when == "now" and not upgrade and subscription.is_billed and not is_admin:
-                raise Forbidden("downgrade_now")
-            if when == "now":
+            if _when(wish, subscription, old, new, is_admin=is_admin) == "now":
                 changed = _change_now(db, at, settings, subscription, old, new, prorate=wish.prorate, by=by)
             else:
                 changed = _change_later(db, at, subscription, old, new, by)
@@ -162,6 +158,17 @@ def resume(
         )
 
 
+def _when(wish: Wish, subscription: Subscription, old: Plan, new: Plan, *, is_admin: bool) -> When:
+    """At once or later. A downgrade at once, and an upgrade at once that costs nothing yet, are an admin's."""
+    if not subscription.is_billed:  # it has not begun
+        return "now"
+    upgrade = is_upgrade(old, new)
+    for_nothing = upgrade and not wish.prorate and subscription.status != "trialing"
+    if wish.when == "now" and not is_admin and (for_nothing or not upgrade):
+        raise Forbidden("unprorated_now" if for_nothing else "downgrade_now")
+    return wish.when or ("now" if upgrade and (is_admin or not for_nothing) else "period_end")
+
+
 def is_upgrade(old: Plan, new: Plan) -> bool:
     """It costs more per month, or is for longer."""
     longer = (old.interval, new.interval) == ("month", "year")
@@ -191,7 +198,7 @@ def _change_now(
             money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
         else:
             since = max(at, period.starts_at)
-            price = price_of(db, at, subscription, new, since)
+            price = price_of(db, since, subscription, new, period)
             money = prorating.change_plan(
                 period.period, since, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
             )

@@ -11,6 +11,8 @@ from datetime import datetime
 
 from billing_db import Connection, Row, atomic, execute, fetch_one
 from turf_saas import discounts
+from turf_saas.discounts import Redemption
+from turf_saas.money import share
 from turf_saas.periods import Period
 from turf_saas.plans import Plan
 from turf_saas.proration import Proration, fee_of
@@ -33,6 +35,7 @@ class PaidPeriod:
     charged_cents: int
     credited_cents: int
     currency: str
+    redemption_id: int | None
 
     @property
     def period(self) -> Period:
@@ -57,6 +60,7 @@ def _paid_period(row: Row) -> PaidPeriod:
         row["charged_cents"],
         row["credited_cents"],
         row["currency"],
+        row["redemption_id"],
     )
 
 
@@ -65,7 +69,7 @@ def find_current(db: Connection, subscription: Subscription) -> PaidPeriod | Non
     row = fetch_one(
         db,
         """SELECT id, plan_id, starts_at, ends_at, nominal_start, nominal_end, price_cents, charged_cents,
-                  credited_cents, currency
+                  credited_cents, currency, redemption_id
              FROM billing_periods
             WHERE subscription_id = :id AND starts_at = :start AND starts_at < ends_at""",
         id=subscription.id,
@@ -79,7 +83,6 @@ def open_period(db: Connection, now: datetime, subscription: Subscription, plan:
     fee = fee_of(period, plan.amount_cents)
     redemption = discounts.find_running(db, subscription.user_id, period.start) if fee else None
     off = redemption.off(fee) if redemption else 0
-    price = plan.amount_cents - (redemption.off(plan.amount_cents) if redemption else 0)
     with atomic(db):
         execute(
             db,
@@ -98,7 +101,7 @@ def open_period(db: Connection, now: datetime, subscription: Subscription, plan:
             fee=fee,
             off=off,
             redemption_id=redemption.id if redemption else None,
-            price=price,
+            price=price_after(redemption, plan, period),
             charged=fee - off,
             currency=plan.currency,
             now=instant_text(now),
@@ -108,13 +111,39 @@ def open_period(db: Connection, now: datetime, subscription: Subscription, plan:
     return fee - off
 
 
-def price_of(db: Connection, now: datetime, subscription: Subscription, plan: Plan, at: datetime) -> int:
-    """What the plan's whole period costs from `at` on, after the discount that runs; one good once is spent."""
-    redemption = discounts.find_running(db, subscription.user_id, at) if plan.amount_cents else None
+def price_after(redemption: Redemption | None, plan: Plan, period: Period) -> int:
+    """What the whole nominal period costs after discount, so that the part which the period is costs its fee.
+
+    An amount is taken off a short fee as a whole, which is more off the price of a whole period.
+    """
     if redemption is None:
         return plan.amount_cents
-    discounts.spend(db, now, redemption)
-    return plan.amount_cents - redemption.off(plan.amount_cents)
+    if redemption.percent is not None:
+        return plan.amount_cents - redemption.off(plan.amount_cents)
+    fee = fee_of(period, plan.amount_cents)
+    return share(fee - redemption.off(fee), period.nominal.seconds, period.seconds)
+
+
+def price_of(db: Connection, now: datetime, subscription: Subscription, plan: Plan, paid: PaidPeriod) -> int:
+    """What the plan costs in a period that has begun: a discount that was taken off its fee goes on to its end.
+
+    One that was redeemed since takes its place.
+    """
+    redemption = discounts.find_running(db, subscription.user_id, now)
+    if redemption is None and paid.redemption_id is not None:
+        redemption = discounts.get_redemption(db, paid.redemption_id)
+    if redemption is None or not plan.amount_cents:
+        return plan.amount_cents
+    if redemption.id != paid.redemption_id:
+        with atomic(db):
+            discounts.spend(db, now, redemption)
+            execute(
+                db,
+                "UPDATE billing_periods SET redemption_id = :redemption_id WHERE id = :id",
+                redemption_id=redemption.id,
+                id=paid.id,
+            )
+    return price_after(redemption, plan, paid.period)
 
 
 def settle_change(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from api_v1 import schemas_pricing as shapes
@@ -12,10 +11,9 @@ from api_v1.wire import Choice
 from turf_saas import catalogue, pricing
 from turf_saas.checks import invalid
 from turf_saas.errors import Fault, pointer
-from turf_saas.money import from_cents
-from turf_saas.plans import limits_of
 from turf_saas.prices import decimal_text, plain_number
 from turf_saas.pricing import Charge, Step
+from turf_saas.quoting import quote_plan
 from turf_saas.subscribing import get_sold_plan
 
 
@@ -48,17 +46,11 @@ def _plan_quote(tenant_id: int, body: shapes.PlanQuoteIn) -> dict[str, Any]:
     unknown = sorted(body.usage.keys() - catalogue.list_metrics(runtime.db(), tenant_id))
     if unknown:
         raise invalid([Fault(pointer("usage", metric), "metric_not_sold", {"metric": metric}) for metric in unknown])
-    included = limits_of(runtime.settings, plan.terms)
-    charges = []
-    for price in plan.terms.prices:
-        used, free = body.usage.get(price.metric, 0), included.get(price.metric, 0)
-        charges.append((price.metric, pricing.rate(price, used, free, plan.currency)))
-    fee = from_cents(plan.amount_cents, plan.currency)
-    base = Charge(plan.amount_cents, fee, Decimal(1), fee, ())
+    quoted = quote_plan(runtime.settings, plan, body.usage)
     return {
-        "amount_cents": plan.amount_cents + sum(charge.amount_cents for _, charge in charges),
+        "amount_cents": quoted.amount_cents,
         "currency": plan.currency,
-        "lines": [_line(None, base, "base"), *(_line(metric, charge) for metric, charge in charges)],
+        "lines": [_line(None, quoted.fee, "base"), *(_line(metric, charge) for metric, charge in quoted.charges)],
     }
 
 

@@ -237,7 +237,7 @@ def test_no_credit_exceeds_what_the_period_charged(db: Connection, alice: Person
     begun = begin(db, alice, "forty", "01-01", start_at=at("01-01"))
     free = change(db, "01-01", begun, "ten", when="now", is_admin=True)
     assert money(free) == (4_000, 1_000, -3_000)
-    without = change(db, "01-02", free.subscription, "forty", prorate=False).subscription
+    without = change(db, "01-02", free.subscription, "forty", prorate=False, is_admin=True).subscription
     # The limits are forty's from now on, the price in force is still ten's.
     back = change(db, "01-02", without, "ten", when="now", is_admin=True)
     assert money(back) == (968, 968, 0)  # 1000 × 30/31
@@ -276,7 +276,7 @@ def test_a_change_at_once_replaces_the_one_that_waits(db: Connection, alice: Per
 
 def test_without_proration_the_new_fee_comes_with_the_next_period(db: Connection, alice: Person) -> None:
     begun = begin(db, alice, "ten", "01-01")
-    changed = change(db, "01-10", begun, "forty", prorate=False)
+    changed = change(db, "01-10", begun, "forty", prorate=False, is_admin=True)
     assert (changed.subscription.plan, money(changed), items(db)) == ("forty", (0, 0, 0), [])
     advance_due(db, at("02-01"), SETTINGS)
     assert [(row[0], row[3]) for row in fees(db)] == [("ten", 1000), ("forty", 4000)]
@@ -455,6 +455,43 @@ def test_a_proration_uses_the_fee_after_discount(db: Connection, alice: Person) 
     discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="forever")
     begun = begin(db, alice, "ten", "06-01", discount_code="HALF")
     assert money(change(db, "06-16", begun, "forty")) == (250, 1_000, 750)
+
+
+def test_an_amount_off_a_short_fee_is_credited_by_what_was_paid(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="OFF", amount_cents=500, currency="EUR", duration="once")
+    begun = begin(db, alice, "ten", "01-15", discount_code="OFF")
+    assert rows(db, "SELECT fee_cents, discount_cents FROM billing_periods") == [(548, 500)]  # 48 are paid for 17 days
+    assert money(cancel(db, at("01-24"), SETTINGS, begun, when="now")) == (23, 0, -23)  # 48 × 8/17 = 22.6
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"percent": "50", "duration": "once"},
+        {"amount_cents": 300, "currency": "EUR", "duration": "once"},
+        {"amount_cents": 300, "currency": "EUR", "duration": "months", "months": 1},
+    ],
+)
+def test_there_and_back_costs_nothing_with_a_discount_either(
+    db: Connection, alice: Person, given: dict[str, Any]
+) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="OFF", **given)
+    begun = begin(db, alice, "ten", "01-15", discount_code="OFF")
+    up = change(db, "01-20", begun, "twentyfive")
+    change(db, "01-20", up.subscription, "ten", when="now", is_admin=True)
+    assert sum(row[2] for row in items(db)) == 0
+    advance_due(db, at("03-01"), SETTINGS)
+    spared = rows(db, "SELECT discount_cents FROM billing_periods ORDER BY id")
+    assert [row[0] > 0 for row in spared] == [True, given["duration"] == "months", False]
+
+
+def test_nobody_but_an_admin_gets_a_dearer_plan_for_nothing(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "ten", "01-01")
+    with pytest.raises(Forbidden) as refused:
+        change(db, "01-10", begun, "forty", when="now", prorate=False)
+    assert refused.value.code == "unprorated_now"
+    later = change(db, "01-10", begun, "forty", prorate=False).subscription
+    assert (later.plan, later.pending_plan) == ("ten", "forty")
 
 
 def test_the_last_use_is_the_last(db: Connection, alice: Person, bob: Person) -> None:
