@@ -148,7 +148,7 @@ def judge(
         spending_caps.queue_up(db, user.id)
         standing = find_standing(db, now, settings, user.id, month)
     plan = standing.terms
-    rule = terms.of(plans.plan_limits(settings, plan).get(metric, UNLIMITED))
+    rule = terms.of(plans.plan_limits(settings, plan, in_trial=standing.in_trial).get(metric, UNLIMITED))
     gauge = _gauge(db, now, user.id, metric, today.isoformat(), rule, standing.counters)
     over = terms.refuses and rule.policy == "hard" and _is_over(gauge)
     cap_passed = terms.refuses and spending_caps.is_passed(settings, plan, standing.counters, standing.cap_cents)

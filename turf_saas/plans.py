@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -173,12 +173,19 @@ def found_or_default(db: Connection, settings: Settings, row: Row | None, named:
     return find_default_terms(db, settings, row["tenant_id"] if row is not None else 1)
 
 
-def plan_limits(settings: Settings, terms: PlanTerms) -> dict[str, PlanLimit]:
-    """What a plan includes per metric and how it decides, after the settings have had their say."""
-    return {
+def plan_limits(settings: Settings, terms: PlanTerms, *, in_trial: bool = False) -> dict[str, PlanLimit]:
+    """What a plan includes per metric and how it decides, after the settings have had their say.
+
+    In a trial every limit is hard, for nothing of it is billed; of what has a price and no limit nothing is included.
+    """
+    limits = {
         metric: _including(limit, settings.limit(terms.code, metric, limit.included))
         for metric, limit in terms.limits.items()
     }
+    if in_trial:
+        priced = {price.metric: PlanLimit(0) for price in terms.prices}
+        limits = priced | {metric: replace(limit, policy="hard") for metric, limit in limits.items()}
+    return limits
 
 
 def _including(limit: PlanLimit, included: Limit) -> PlanLimit:

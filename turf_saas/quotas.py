@@ -137,7 +137,7 @@ def get_quotas(db: Connection, now: datetime, settings: Settings, user_id: UserI
     today, month = local_day(now, settings.timezone), Month.of(now, settings.timezone)
     standing = find_standing(db, now, settings, user_id, month)
     counters = without_expired(db, now, user_id, month, standing.counters)
-    rules = plans.plan_limits(settings, standing.terms)
+    rules = plans.plan_limits(settings, standing.terms, in_trial=standing.in_trial)
     of_today = {}
     if any(rule.window == "day" for rule in rules.values()):
         of_today = list_used_on(db, now, user_id, today.isoformat())
@@ -177,6 +177,7 @@ class Standing(NamedTuple):
     terms: PlanTerms
     counters: dict[str, tuple[int, int]]
     cap_cents: int | None
+    in_trial: bool = False
 
 
 def find_standing(db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month) -> Standing:
@@ -188,13 +189,15 @@ def find_standing(db: Connection, now: datetime, settings: Settings, user_id: Us
     first = rows[0]
     counters = {row["metric"]: (row["used"], row["reserved"]) for row in rows if row["metric"]}
     terms = plans.found_or_default(db, settings, first, first["plan"])
-    return Standing(first["plan"] or settings.default_plan, terms, counters, first["amount_cents"])
+    return Standing(
+        first["plan"] or settings.default_plan, terms, counters, first["amount_cents"], first["status"] == "trialing"
+    )
 
 
 def _standing(db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month) -> list[Row]:
     return fetch_all(
         db,
-        f"""SELECT whose.tenant_id, s.plan, p.code, p.limits, p.prices, p.currency,
+        f"""SELECT whose.tenant_id, s.plan, s.status, p.code, p.limits, p.prices, p.currency,
                    s.current_period_end <= :now AND s.billed_by = 'local' AS is_due,
                    c.metric, c.used, c.reserved, k.amount_cents
               FROM (SELECT COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id), 1) AS tenant_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Person
 from turf_saas import admission, catalogue, discounts, quotas
+from turf_saas.admission import QuotaExceeded
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
+from turf_saas.prices import Price
 from turf_saas.rollover import advance_due, bring_up_to_date
 from turf_saas.settings import Settings, read_settings
 from turf_saas.subscribing import subscribe
@@ -570,3 +573,21 @@ def test_a_row_with_a_beginning_is_billed_from_there(db: Connection, alice: Pers
     alice.is_on("ten", effective_at="2026-01-17T00:00:00Z")
     advance_due(db, at("02-02"), SETTINGS)
     assert [(row[1][:10], row[3]) for row in fees(db)] == [("2026-01-17", 484), ("2026-02-01", 1_000)]
+
+
+def test_in_a_trial_every_limit_is_hard(db: Connection, alice: Person) -> None:
+    begin(db, alice, "premium", "05-10", trial_days=14)
+    alice.has_used(3_000)
+    with pytest.raises(QuotaExceeded):
+        admission.spend(db, at("05-23"), SETTINGS, user(alice), "api_calls", 1)
+    assert {one.rule.policy for one in quotas.get_quotas(db, at("05-23"), SETTINGS, alice.id).quotas} == {"hard"}
+    assert admission.spend(db, at("05-24"), SETTINGS, user(alice), "api_calls", 1).gauge.used == 3_001  # it is paid for
+
+
+def test_in_a_trial_nothing_is_included_of_what_has_a_price_and_no_limit(db: Connection, alice: Person) -> None:
+    price = Price("scans", "flat", unit_amount=Decimal(1))
+    catalogue.create_plan(db, at("01-01"), 1, PlanDraft("priced", "Priced", 0, "EUR", prices=(price,)))
+    begin(db, alice, "priced", "05-10", trial_days=1)
+    with pytest.raises(QuotaExceeded):
+        admission.spend(db, at("05-10"), SETTINGS, user(alice), "scans", 1)
+    admission.spend(db, at("05-11"), SETTINGS, user(alice), "scans", 1)
