@@ -5,6 +5,7 @@ The fixture `billing_clock` needs a fixture `app`, with billing registered on it
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -35,9 +36,12 @@ class BillingClock:
         text = instant if isinstance(instant, str) else instant.isoformat()
         return self._set(validated(ClockIn, {"now": text}).now)
 
-    def advance(self, **by: float) -> Advanced:
-        """By so many `weeks`, `days`, `hours`, `minutes` or `seconds`."""
-        return self._set(self.now.astimezone(UTC) + timedelta(**by))
+    def advance(self, *, months: int = 0, **by: float) -> Advanced:
+        """By months, to the same day or the month's last, and by `weeks`, `days`, `hours`, `minutes`, `seconds`."""
+        now = self.now.astimezone(UTC)
+        year, month = divmod(now.year * 12 + now.month - 1 + months, 12)
+        day = min(now.day, monthrange(year, month + 1)[1])
+        return self._set(now.replace(year=year, month=month + 1, day=day) + timedelta(**by))
 
     def take_away(self) -> Advanced:
         """The real time holds again."""

@@ -39,6 +39,13 @@ def test_a_year_passes_in_a_moment(app: Flask, billing_clock: BillingClock, peop
     assert billing.get_subscription(people.alice.id).current_period_end == "2027-02-01T00:00:00Z"
 
 
+def test_a_month_on_is_the_same_day_or_the_months_last(billing_clock: BillingClock) -> None:
+    billing_clock.move_to("2027-12-31T10:00:00Z")
+    for months, then in ((2, datetime(2028, 2, 29, 10, tzinfo=UTC)), (12, datetime(2029, 2, 28, 10, tzinfo=UTC))):
+        billing_clock.advance(months=months)
+        assert billing_clock.now == then
+
+
 def test_a_request_of_the_host_sees_the_same_time(app: Flask, billing_clock: BillingClock, people: Cast) -> None:
     billing_clock.move_to("2027-03-10T10:00:00Z")
     reply = app.test_client().get("/api/v1/billing/consumption", headers=people.alice.headers)
