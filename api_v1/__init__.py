@@ -18,6 +18,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     clock as _clock,
     discounts as _discounts,
     docs as _docs,
+    invoices as _invoices,
     ops as _ops,
     plans as _plans,
     pricing as _pricing,

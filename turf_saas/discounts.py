@@ -148,27 +148,30 @@ def redeem(
             raise Conflict("discount_used_up", code=row["code"])
         entered = execute(
             db,
-            """INSERT INTO billing_redemptions (tenant_id, user_id, discount_id, redeemed_at, ends_at)
-               VALUES (:tenant_id, :user_id, :discount_id, :now, :ends_at)
+            """INSERT INTO billing_redemptions (tenant_id, user_id, discount_id, redeemed_at, runs_from, ends_at)
+               VALUES (:tenant_id, :user_id, :discount_id, :now, :runs_from, :ends_at)
                ON CONFLICT (discount_id, user_id) DO NOTHING""",
             tenant_id=tenant_id,
             user_id=user_id,
             discount_id=row["id"],
             now=instant_text(now),
+            runs_from=instant_text(periods.start_of_day(local_day(now, settings.timezone), settings.timezone)),
             ends_at=_ends_at(now, settings, row["months"]),
         )
         if not entered:
             raise Conflict("discount_used", code=row["code"])
 
 
-_OF_REDEMPTION = """SELECT r.id, r.ends_at, r.spent_at, d.percent, d.amount_cents, d.duration
+_OF_REDEMPTION = """SELECT r.id, r.runs_from, r.ends_at, r.spent_at, d.percent, d.amount_cents, d.currency, d.duration
                        FROM billing_redemptions AS r JOIN billing_discounts AS d ON d.id = r.discount_id"""
 
 
-def find_running(db: Connection, user_id: UserId, fee_begins: datetime) -> Redemption | None:
-    """What the user redeemed last, if it still takes something off a fee that begins then."""
+def find_running(db: Connection, user_id: UserId, currency: str, fee_begins: datetime) -> Redemption | None:
+    """What the user redeemed last, if it takes something off a fee in this currency that begins then."""
     row = fetch_one(db, f"{_OF_REDEMPTION} WHERE r.user_id = :user_id ORDER BY r.id DESC LIMIT 1", user_id=user_id)
-    if row is None or row["spent_at"] is not None or (row["ends_at"] or "9999") <= instant_text(fee_begins):
+    if row is None or row["spent_at"] is not None or row["currency"] not in (None, currency):
+        return None
+    if not row["runs_from"] <= instant_text(fee_begins) < (row["ends_at"] or "9999"):
         return None
     return _redemption(row)
 

@@ -263,10 +263,11 @@ def _instants(db: Connection) -> Finding:
     row = fetch_one(
         db,
         """SELECT COUNT(*) AS rows FROM saas_subscriptions
-            WHERE effective_at IS NOT NULL AND effective_at NOT LIKE '____-__-__T__:__:__Z'""",
+            WHERE COALESCE(effective_at, '2000-01-01T00:00:00Z') NOT LIKE '____-__-__T__:__:__Z'
+               OR COALESCE(current_period_end, '2000-01-01T00:00:00Z') NOT LIKE '____-__-__T__:__:__Z'""",
     )
     if row and row["rows"]:
-        sentence = f"{row['rows']} subscriptions have an effective_at that cannot be read as an instant."
+        sentence = f"{row['rows']} subscriptions have an effective_at or a current_period_end that cannot be read."
         return Finding("instants", "warning", sentence)
     return Finding("instants", "ok", "Every subscription's beginning can be read.")
 

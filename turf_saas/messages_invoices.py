@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 INVOICE_MESSAGES: dict[str, dict[str, str]] = {
+    # -- what stands in an invoice's lines
+    "line_base": {"fr": "Abonnement {plan}", "en": "{plan} subscription"},
+    "line_base_part": {"fr": "Abonnement {plan}, première période écourtée", "en": "{plan} subscription, short period"},
+    "line_discount": {"fr": "Remise sur l'abonnement {plan}", "en": "Discount on the {plan} subscription"},
+    "line_overage": {"fr": "{metric} au-delà de l'offre {plan}", "en": "{metric} above the {plan} plan"},
+    "line_credit": {
+        "fr": "Crédit du temps restant de l'offre {old} (passage à {new})",
+        "en": "Credit for the time left on {old} (change to {new})",
+    },
+    "line_credit_end": {
+        "fr": "Crédit du temps restant de l'offre {old} (fin de l'abonnement)",
+        "en": "Credit for the time left on {old} (end of the subscription)",
+    },
+    "line_charge": {
+        "fr": "Temps restant de la période à l'offre {new} (auparavant {old})",
+        "en": "Time left of the period on {new} (before: {old})",
+    },
     # -- who is billed
     "field_control": {
         "fr": "Contient un caractère de commande : une seule ligne de texte, sans retour ni inversion.",

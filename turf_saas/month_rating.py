@@ -3,76 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
 
 from billing_db import Connection, fetch_all
 from turf_saas import plans, rating
+from turf_saas.many import named, parts, places
+from turf_saas.plans import PlanTerms
 from turf_saas.rating import RatedLine, Segment, Terms
 from turf_saas.settings import Settings
-from turf_saas.subscriptions import Change, list_changes
+from turf_saas.subscriptions import Change
+from turf_saas.users import find_tenant
 from turf_saas.values import Month, UserId, parse_instant
 
 _GIVING = ("trialing", "active", "past_due")
+Days = list[tuple[date, str, int]]  # day, metric, quantity
 
 
-def rate_month(db: Connection, settings: Settings, user_id: UserId, month: Month) -> list[RatedLine]:
-    """What the month's use costs above what its plans include: a line per plan and metric that costs something.
+@dataclass(frozen=True)
+class RatedMonth:
+    """A month's segments and what they cost above what is included; `days` is what was used, `plan` the last one."""
 
-    Several statements: who needs one state of the database asks inside a transaction.
-    """
-    versions = _Versions(db, settings, user_id, month)
-    return rating.rate_month(_segments(db, settings, user_id, month, versions), versions.currency)
-
-
-def list_segments(db: Connection, settings: Settings, user_id: UserId, month: Month) -> list[Segment]:
-    """The month's days in rows of one plan each, with what they used."""
-    return _segments(db, settings, user_id, month, _Versions(db, settings, user_id, month))
+    segments: list[Segment]
+    lines: list[RatedLine]
+    days: Days
+    plan: str
+    currency: str | None  # None: nothing in it has a price
 
 
-def _segments(db: Connection, settings: Settings, user_id: UserId, month: Month, versions: _Versions) -> list[Segment]:
-    changes = [
-        rating.Change(at, versions.of(change), billed=change.status != "trialing")
-        for at, change in in_force(list_changes(db, user_id), before=month.ends_at(settings.timezone))
-    ]
-    segments = rating.split_days(changes, month, settings.timezone, versions.default)
-    days = _list_days(db, user_id, month)
-    return [replace(segment, used=_sum(days, segment.first_day, segment.last_day)) for segment in segments]
+def rate_month(db: Connection, settings: Settings, user_id: UserId, month: Month) -> RatedMonth:
+    """Several statements: who needs one state of the database asks inside a transaction."""
+    tenant_id = find_tenant(db, user_id)
+    return rate_months(db, settings, tenant_id, [user_id], month)[user_id]
+
+
+def rate_months(
+    db: Connection, settings: Settings, tenant_id: int, user_ids: Sequence[UserId], month: Month
+) -> dict[UserId, RatedMonth]:
+    """The month of each of these users of a tenant, read by whole statements."""
+    versions = _Versions(db, settings, tenant_id, month)
+    changes, days = _list_changes(db, user_ids), _list_days(db, user_ids, month)
+    return {
+        user_id: _rated(settings, month, versions, changes.get(user_id, []), days.get(user_id, []))
+        for user_id in user_ids
+    }
+
+
+def _rated(settings: Settings, month: Month, versions: _Versions, changes: Sequence[Change], days: Days) -> RatedMonth:
+    held = in_force(changes, before=month.ends_at(settings.timezone))
+    known = [rating.Change(at, versions.of(change), billed=change.status != "trialing") for at, change in held]
+    segments = rating.split_days(known, month, settings.timezone, versions.default)
+    used = [replace(segment, used=_sum(days, segment.first_day, segment.last_day)) for segment in segments]
+    currency = next((versions.currency_of(one.terms) for one in reversed(used) if one.terms.prices), None)
+    last = held[-1][1] if held and held[-1][1].status in _GIVING else None
+    plan = (last.plan if last else None) or settings.default_plan
+    return RatedMonth(used, rating.rate_month(used, currency or settings.currency), days, plan, currency)
 
 
 def in_force(changes: Sequence[Change], before: datetime) -> list[tuple[datetime, Change]]:
     """From when on which change held, as everything is known today; a status that gives no plan is an end.
 
     Of two that speak of the same time the one written later holds. A user has one subscription at a time: an end is
-    heard only if it is that of the one in force.
+    heard only if it is that of the one in force. What has no readable instant holds nothing.
     """
-    readable = [(parse_instant(change.at), change) for change in changes]
+    readable = [(at, place) for place, change in enumerate(changes) if (at := _instant_of(change.at)) is not None]
+    begun = -1  # the latest written of those that give a plan, of all that is known up to an instant
+    last_of: dict[int, int] = {}  # and of each subscription the latest written
     found: list[tuple[datetime, Change]] = []
-    for at in sorted({at for at, _ in readable if at < before}):
-        held = _at(readable, at)
-        if held is not None and (not found or found[-1][1] is not held):
+    for at, known in groupby(sorted(readable), key=itemgetter(0)):
+        if at >= before:
+            break
+        for _, place in known:
+            subject = changes[place].subscription_id
+            last_of[subject] = max(last_of.get(subject, -1), place)
+            if changes[place].status in _GIVING:
+                begun = max(begun, place)
+        if begun < 0:
+            continue
+        held = changes[last_of[changes[begun].subscription_id]]
+        if not found or found[-1][1] is not held:
             found.append((at, held))
     return found
 
 
-def _at(changes: Sequence[tuple[datetime, Change]], instant: datetime) -> Change | None:
-    """What holds at an instant: the plan that was begun last, or the end of that one."""
-    known = [change for at, change in changes if at <= instant]
-    begun = next((place for place in range(len(known) - 1, -1, -1) if known[place].status in _GIVING), None)
-    if begun is None:
+def _instant_of(text: str) -> datetime | None:
+    try:
+        return parse_instant(text)
+    except ValueError:
         return None
-    same = [change for change in known[begun:] if change.subscription_id == known[begun].subscription_id]
-    return same[-1]
 
 
 class _Versions:
-    """The terms of each version that the month has to do with, read once."""
+    """The terms of each version that a tenant's month has to do with, read once."""
 
-    def __init__(self, db: Connection, settings: Settings, user_id: UserId, month: Month) -> None:
-        self._db, self._settings, self._user_id = db, settings, user_id
+    def __init__(self, db: Connection, settings: Settings, tenant_id: int, month: Month) -> None:
+        self._db, self._settings, self._tenant_id = db, settings, tenant_id
         self._end = month.ends_at(settings.timezone)
-        self.currency = settings.currency
         self._known: dict[tuple[str | None, int | None], Terms] = {}
+        self._currencies: dict[int, str] = {}
         self.default = self._terms(None, None)
 
     def of(self, change: Change) -> Terms | None:
@@ -80,29 +110,56 @@ class _Versions:
             return None
         return self._terms(change.plan, change.plan_id)
 
+    def currency_of(self, terms: Terms) -> str:
+        return self._currencies[id(terms)]
+
     def _terms(self, code: str | None, plan_id: int | None) -> Terms:
         key = (code, plan_id)
         if key not in self._known:
-            if plan_id is not None:
-                found = plans.find_terms(self._db, self._settings, plan_id)
-            else:
-                found = plans.find_terms_before(self._db, self._settings, self._user_id, code, self._end)
-            if found.prices:
-                self.currency = found.currency  # a user has one
-            self._known[key] = Terms(found.code, plans.limits_of(self._settings, found), found.prices)
+            found = self._find(code, plan_id)
+            self._known[key] = Terms(
+                found.code, plans.limits_of(self._settings, found), found.prices, found.tax_behavior
+            )
+            self._currencies[id(self._known[key])] = found.currency
         return self._known[key]
 
+    def _find(self, code: str | None, plan_id: int | None) -> PlanTerms:
+        if plan_id is not None:
+            return plans.find_terms(self._db, plan_id)
+        return plans.find_terms_before(self._db, self._settings, self._tenant_id, code, self._end)
 
-def _list_days(db: Connection, user_id: UserId, month: Month) -> list[tuple[date, str, int]]:
-    rows = fetch_all(
-        db,
-        """SELECT day, metric, SUM(quantity) AS quantity FROM daily_usage
-            WHERE user_id = :user_id AND day BETWEEN :first AND :last GROUP BY day, metric""",
-        user_id=user_id,
-        first=month.first_day.isoformat(),
-        last=month.last_day.isoformat(),
-    )
-    return [(date.fromisoformat(row["day"]), row["metric"], int(row["quantity"])) for row in rows]
+
+def _list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, list[Change]]:
+    found: dict[UserId, list[Change]] = {}
+    for part in parts(user_ids):
+        rows = fetch_all(
+            db,
+            f"""SELECT user_id, at, plan, plan_id, status, actor, reason, subject_id FROM billing_status_history
+                 WHERE subject = 'subscription' AND user_id IN ({places(part)}) ORDER BY id""",  # noqa: S608
+            **named(part),
+        )
+        for row in rows:
+            change = Change(*(row[name] for name in (*Change._fields[:-1], "subject_id")))
+            found.setdefault(row["user_id"], []).append(change)
+    return found
+
+
+def _list_days(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, Days]:
+    found: dict[UserId, Days] = {}
+    for part in parts(user_ids):
+        rows = fetch_all(
+            db,
+            f"""SELECT user_id, day, metric, SUM(quantity) AS quantity FROM daily_usage
+                 WHERE user_id IN ({places(part)}) AND day BETWEEN :first AND :last
+                 GROUP BY user_id, day, metric ORDER BY user_id, metric, day""",  # noqa: S608
+            first=month.first_day.isoformat(),
+            last=month.last_day.isoformat(),
+            **named(part),
+        )
+        for row in rows:
+            day = (date.fromisoformat(row["day"]), row["metric"], int(row["quantity"]))
+            found.setdefault(row["user_id"], []).append(day)
+    return found
 
 
 def _sum(days: Sequence[tuple[date, str, int]], first: date, last: date) -> dict[str, int]:

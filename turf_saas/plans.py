@@ -13,9 +13,10 @@ from typing import Literal
 
 from billing_db import Connection, Row, fetch_one
 from turf_saas import pricing
+from turf_saas.errors import NotFound
 from turf_saas.prices import Price, price_from
 from turf_saas.settings import Settings
-from turf_saas.values import UserId, instant_text
+from turf_saas.values import instant_text
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -47,6 +48,7 @@ class PlanTerms:
     limits: Mapping[str, PlanLimit]
     prices: tuple[Price, ...]
     currency: str
+    tax_behavior: TaxBehavior = "exclusive"
 
     @property
     def metrics(self) -> set[str]:
@@ -112,13 +114,14 @@ def plan_of(row: Row) -> Plan:
 
 
 @lru_cache(maxsize=1024)  # read with every decision, and a version never changes
-def terms_of(code: str, limits: str, prices: str, currency: str) -> PlanTerms:
+def terms_of(code: str, limits: str, prices: str, currency: str, tax_behavior: TaxBehavior = "exclusive") -> PlanTerms:
     """From the texts as they are stored."""
     return PlanTerms(
         code,
         MappingProxyType({metric: PlanLimit(**limit) for metric, limit in json.loads(limits).items()}),
         tuple(price_from(price) for price in json.loads(prices)),
         currency,
+        tax_behavior,
     )
 
 
@@ -137,40 +140,46 @@ def find_default_terms(db: Connection, settings: Settings, tenant_id: int) -> Pl
     return terms_of(row["code"], row["limits"], row["prices"], row["currency"])
 
 
-def find_terms(db: Connection, settings: Settings, plan_id: int) -> PlanTerms:
+def find_terms(db: Connection, plan_id: int) -> PlanTerms:
     """Of one version."""
     row = fetch_one(
-        db, "SELECT code, limits, prices, currency, tenant_id FROM billing_plans WHERE id = :id", id=plan_id
+        db, "SELECT code, limits, prices, currency, tax_behavior FROM billing_plans WHERE id = :id", id=plan_id
     )
-    return found_or_default(db, settings, row, str(plan_id))
+    if row is None:
+        raise NotFound("plan_not_found")
+    return terms_of(row["code"], row["limits"], row["prices"], row["currency"], row["tax_behavior"])
 
 
 def find_terms_before(
-    db: Connection, settings: Settings, user_id: UserId, code: str | None, instant: datetime
+    db: Connection, settings: Settings, tenant_id: int, code: str | None, instant: datetime
 ) -> PlanTerms:
     """Of the version that was the newest just before an instant, or of the first one; None is the default plan."""
     row = fetch_one(
         db,
-        """SELECT p.code, p.limits, p.prices, p.currency, whose.tenant_id
-             FROM (SELECT COALESCE((SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id), 1) AS tenant_id)
-                  AS whose
-             LEFT JOIN billing_plans AS p ON p.tenant_id = whose.tenant_id AND p.code = :code
-            ORDER BY p.created_at < :instant DESC, CASE WHEN p.created_at < :instant THEN -p.version ELSE p.version END
+        """SELECT code, limits, prices, currency, tax_behavior FROM billing_plans
+            WHERE tenant_id = :tenant_id AND code = :code
+            ORDER BY created_at < :instant DESC, CASE WHEN created_at < :instant THEN -version ELSE version END
             LIMIT 1""",
-        user_id=user_id,
+        tenant_id=tenant_id,
         code=code or settings.default_plan,
         instant=instant_text(instant),
     )
-    return found_or_default(db, settings, row, code)
+    if row is None:
+        return _unknown(db, settings, tenant_id, code)
+    return terms_of(row["code"], row["limits"], row["prices"], row["currency"], row["tax_behavior"])
 
 
-def found_or_default(db: Connection, settings: Settings, row: Row | None, named: str | None) -> PlanTerms:
+def found_or_default(db: Connection, settings: Settings, row: Row, named: str | None) -> PlanTerms:
     """Of a row with the columns of the terms and `tenant_id`; a plan that nobody knows has the default one's."""
-    if row is not None and row["code"] is not None:
-        return terms_of(row["code"], row["limits"], row["prices"], row["currency"])
+    if row["code"] is None:
+        return _unknown(db, settings, row["tenant_id"], named)
+    return terms_of(row["code"], row["limits"], row["prices"], row["currency"])
+
+
+def _unknown(db: Connection, settings: Settings, tenant_id: int, named: str | None) -> PlanTerms:
     if named is not None:
         _say_once(named)
-    return find_default_terms(db, settings, row["tenant_id"] if row is not None else 1)
+    return find_default_terms(db, settings, tenant_id)
 
 
 def plan_limits(settings: Settings, terms: PlanTerms, *, in_trial: bool = False) -> dict[str, PlanLimit]:

@@ -14,6 +14,7 @@ from turf_saas.many import named, parts, places
 from turf_saas.plans import UNLIMITED, Limit, PlanLimit, PlanTerms
 from turf_saas.settings import Settings
 from turf_saas.spending_caps import Spending
+from turf_saas.users import find_tenant
 from turf_saas.values import Month, UserId, end_of_day, instant_text, local_day
 
 Level = Literal["soft", "hard"]
@@ -102,9 +103,9 @@ def find_plan_of(db: Connection, settings: Settings, user_id: UserId, month: Mon
     end = month.ends_at(settings.timezone)
     held = subscriptions.find_plan_before(db, user_id, end)
     if held.plan_id is not None:
-        terms = plans.find_terms(db, settings, held.plan_id)
+        terms = plans.find_terms(db, held.plan_id)
     else:
-        terms = plans.find_terms_before(db, settings, user_id, held.plan, end)
+        terms = plans.find_terms_before(db, settings, find_tenant(db, user_id), held.plan, end)
     return held.plan or settings.default_plan, terms
 
 

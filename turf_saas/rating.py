@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
+from typing import Literal
 
 from turf_saas.periods import start_of_day
 from turf_saas.pricing import Charge, Price, calculate
 from turf_saas.values import Month
 
 _DAY = timedelta(days=1)
+TaxBehavior = Literal["exclusive", "inclusive"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Terms:
     plan: str
     included: Mapping[str, int | None] = field(default_factory=dict)  # None is unlimited
     prices: tuple[Price, ...] = ()
+    tax_behavior: TaxBehavior = "exclusive"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class RatedLine:
     charge: Charge
     first_day: date
     last_day: date
+    price: Price
+    tax_behavior: TaxBehavior = "exclusive"
 
 
 def split_days(changes: Iterable[Change], month: Month, zone: tzinfo, default: Terms) -> list[Segment]:
@@ -97,19 +102,19 @@ def rate_month(segments: Iterable[Segment], currency: str) -> list[RatedLine]:
     The segments follow each other from the month's first day on. Days that are not billed use up what is included.
     """
     used: dict[str, int] = {}
-    over: dict[tuple[str, Price], int] = {}
-    days: dict[tuple[str, Price], tuple[date, date]] = {}
+    over: dict[tuple[str, Price, TaxBehavior], int] = {}
+    days: dict[tuple[str, Price, TaxBehavior], tuple[date, date]] = {}
     for segment in segments:
         for price in segment.terms.prices if segment.billed else ():
-            key = (segment.plan, price)
+            key = (segment.plan, price, segment.terms.tax_behavior)
             over[key] = over.get(key, 0) + _above(segment, price.metric, used.get(price.metric, 0))
             days[key] = (days.get(key, (segment.first_day, None))[0], segment.last_day)
         for metric, quantity in segment.used.items():
             used[metric] = used.get(metric, 0) + quantity
     charges = {key: calculate(key[1], quantity, currency) for key, quantity in over.items()}
     return [
-        RatedLine(plan, price.metric, charge, *days[plan, price])
-        for (plan, price), charge in charges.items()
+        RatedLine(plan, price.metric, charge, *days[plan, price, behavior], price, behavior)
+        for (plan, price, behavior), charge in charges.items()
         if charge.amount_cents
     ]
 

@@ -5,7 +5,7 @@ Whoever asks brings the subscription up to date first, so that nothing depends o
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from billing_db import Connection, atomic, fetch_all, fetch_one
@@ -14,17 +14,19 @@ from turf_saas.errors import BillingError, Conflict
 from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
-from turf_saas.subscription_periods import open_period
+from turf_saas.subscription_periods import PaidPeriod, find_last, find_paid_until, open_period
 from turf_saas.subscriptions import (
     Subscription,
     find_live,
     hold,
     update_subscription,
 )
-from turf_saas.values import UserId, instant_text, local_day, parse_instant
+from turf_saas.values import UserId, instant_text, local_day, parse_instant, read_day, read_instant
 
 MOST_AT_ONCE = 1_200  # periods of one subscription: a hundred years of months
+MOST_FOR_A_READER = 36  # who asks about three silent years waits a little; what is left is for the next one
 BATCH = 500
+FIRST = "0001-01-01T00:00:00Z"
 SYSTEM = "system"
 _DUE = """billed_by = 'local' AND status IN ('trialing', 'active', 'past_due')
           AND COALESCE(current_period_end, effective_at) <= :now"""
@@ -45,7 +47,7 @@ def bring_up_to_date(db: Connection, now: datetime, settings: Settings, user_id:
     with atomic(db):
         held = hold(db, subscription.id)  # somebody else may have been faster
         if held is not None:
-            held = advance(db, now, settings, held)
+            held = advance(db, now, settings, held, most=MOST_FOR_A_READER)
     return held if held is not None and held.is_live else None
 
 
@@ -66,37 +68,56 @@ def advance_due(db: Connection, now: datetime, settings: Settings) -> Advanced:
                     if held is not None and is_due(held, now):
                         advance(db, now, settings, held)
                         done += 1
-            except BillingError as error:
+            except (BillingError, ValueError, OverflowError) as error:  # an instant at the calendar's edge
                 failed.append((last, str(error)))
     return Advanced(done, failed)
 
 
 def is_due(subscription: Subscription, now: datetime) -> bool:
-    """Whether a period, a trial or the wait for its beginning is over."""
-    due_at = subscription.current_period_end or subscription.effective_at
+    """Whether a period, a trial or the wait for its beginning is over. What cannot be read is never due."""
+    due_at = read_instant(subscription.current_period_end or subscription.effective_at)
     return (
         subscription.billed_by == "local"
         and subscription.is_live
         and subscription.status != "unpaid"
         and due_at is not None
-        and due_at <= instant_text(now)
+        and due_at <= now
     )
 
 
-def advance(db: Connection, now: datetime, settings: Settings, subscription: Subscription) -> Subscription:
-    """Everything that is due up to now, in order, each at the instant at which it was due. The caller has locked it."""
-    for _ in range(MOST_AT_ONCE):
+def advance(
+    db: Connection, now: datetime, settings: Settings, subscription: Subscription, *, most: int = MOST_AT_ONCE
+) -> Subscription:
+    """What is due up to now, in order, each at the instant at which it was due. The caller has locked it."""
+    for _ in range(most):
         if not is_due(subscription, now):
             break
-        if not subscription.is_billed:
-            if find_version(db, subscription) is None:  # another program's plan: it has no price
-                break
-            subscription = begin(db, now, settings, subscription)
-        elif subscription.cancel_at_period_end:
+        last = find_last(db, subscription)
+        if last is not None and last.ends_at > parse_instant(subscription.current_period_end or FIRST):
+            subscription = _put_back(db, now, subscription, last)
+        elif subscription.is_billed and subscription.cancel_at_period_end:
             subscription = _end(db, now, subscription)
+        elif find_version(db, subscription) is None:  # another program's plan: it has no price
+            break
+        elif not subscription.is_billed:
+            subscription = begin(db, now, settings, subscription)
         else:
-            subscription = _roll_over(db, now, settings, subscription)
+            subscription = _roll_over(db, now, settings, subscription, last)
     return subscription
+
+
+def _put_back(db: Connection, now: datetime, subscription: Subscription, last: PaidPeriod) -> Subscription:
+    """Another program has moved the period's end to where a fee was charged already: what was opened holds."""
+    return update_subscription(
+        db,
+        now,
+        subscription,
+        at=now,
+        by=SYSTEM,
+        reason="put_back",
+        current_period_start=instant_text(last.starts_at),
+        current_period_end=instant_text(last.ends_at),
+    )
 
 
 def begin(
@@ -110,16 +131,21 @@ def begin(
     reason: str = "begun",
 ) -> Subscription:
     """Its first period, or its trial, from the local day of effective_at on."""
-    assert subscription.effective_at is not None
+    begins = read_instant(subscription.effective_at)
+    assert begins is not None
     plan = get_version(db, subscription)
-    day = local_day(parse_instant(subscription.effective_at), settings.timezone)
+    day = local_day(begins, settings.timezone)
     if trial_days:
         trial = periods.trial_period(day, trial_days, settings.timezone)
         day = local_day(trial.end, settings.timezone)
         columns = _columns_of(trial) | {"trial_end": instant_text(trial.end), "status": "trialing"}
     else:
         period = first_period(plan.cycle, plan.interval, day, settings.timezone)
-        open_period(db, now, subscription, plan, period)
+        paid_until = find_paid_until(db, subscription.user_id)
+        if paid_until is not None and paid_until > period.start:  # he comes back on the day on which he left
+            period = periods.period_at(plan.cycle, plan.interval, day, settings.timezone, paid_until)
+            period = Period(paid_until, period.end, period.nominal.start)
+        open_period(db, now, settings, subscription, plan, period)
         columns = _columns_of(period)
     at = start_of_day(day, settings.timezone)
     return update_subscription(
@@ -136,23 +162,22 @@ def begin(
     )
 
 
-def _roll_over(db: Connection, now: datetime, settings: Settings, subscription: Subscription) -> Subscription:
-    """The next period begins where this one, or the trial, ends: with the plan that was to follow."""
+def _roll_over(
+    db: Connection, now: datetime, settings: Settings, subscription: Subscription, last: PaidPeriod | None
+) -> Subscription:
+    """The next period begins where this one, or the trial, ends: with the plan that was to follow, and by its cycle."""
     assert subscription.current_period_end is not None
     at = parse_instant(subscription.current_period_end)
-    old = get_version(db, subscription)
-    plan = _follower(db, subscription, old)
-    is_other = (plan.interval, plan.cycle) != (old.interval, subscription.cycle) and plan.id != old.id
-    if is_other or subscription.anchor is None:
+    plan = _follower(db, subscription, get_version(db, subscription))
+    anchor, cycle = read_day(subscription.anchor), plan.cycle
+    before = catalogue.get_version(db, last.plan_id).interval if last is not None else plan.interval
+    if anchor is None or cycle != subscription.cycle or plan.interval != before:
         anchor = local_day(at, settings.timezone)
-        cycle = plan.cycle
-    else:
-        anchor, cycle = date.fromisoformat(subscription.anchor), subscription.cycle
     anchor = min(anchor, local_day(at, settings.timezone))
     period = periods.period_at(cycle, plan.interval, anchor, settings.timezone, at)
     if period.start != at:  # another zone was set since: no gap, no overlap, and the part of the fee that is left
         period = Period(at, period.end, period.nominal.start)
-    open_period(db, now, subscription, plan, period)
+    open_period(db, now, settings, subscription, plan, period)
     was_trial = subscription.status == "trialing"
     columns: dict[str, Any] = {"cycle": cycle, "anchor": anchor.isoformat(), **_columns_of(period)}
     if was_trial:

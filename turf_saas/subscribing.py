@@ -11,6 +11,7 @@ from turf_saas.ids import insert_row
 from turf_saas.periods import start_of_day
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
+from turf_saas.subscription_periods import find_paid_until
 from turf_saas.subscriptions import (
     Subscription,
     find_live,
@@ -20,7 +21,7 @@ from turf_saas.subscriptions import (
     update_subscription,
 )
 from turf_saas.users import User
-from turf_saas.values import UserId, instant_text, local_day, parse_instant
+from turf_saas.values import UserId, instant_text, local_day
 
 MOST_DAYS_BACK = 3_660
 MOST_DAYS_AHEAD = 731
@@ -70,14 +71,9 @@ def subscribe(
 
 def _refuse_paid_time(db: Connection, settings: Settings, user_id: UserId, effective: datetime) -> None:
     """Days that an earlier subscription had are paid. He may come back on the day on which it ended."""
-    row = fetch_one(
-        db,
-        "SELECT MAX(ends_at) AS ended_at FROM billing_periods WHERE user_id = :user_id AND starts_at < ends_at",
-        user_id=user_id,
-    )
-    ended_at = row["ended_at"] if row else None
-    if ended_at and local_day(parse_instant(ended_at), settings.timezone) > local_day(effective, settings.timezone):
-        raise Conflict("start_in_paid_time", ended_at=ended_at)
+    until = find_paid_until(db, user_id)
+    if until and local_day(until, settings.timezone) > local_day(effective, settings.timezone):
+        raise Conflict("start_in_paid_time", ended_at=instant_text(until))
 
 
 def get_sold_plan(db: Connection, tenant_id: int, code: str) -> Plan:
@@ -90,9 +86,9 @@ def get_sold_plan(db: Connection, tenant_id: int, code: str) -> Plan:
     return plan
 
 
-def check_currency(db: Connection, user_id: UserId, plan: Plan) -> None:
-    """A user has one currency: that of the first plan with a price that he was on."""
-    if not plan.amount_cents and not plan.terms.prices:
+def check_currency(db: Connection, user_id: UserId, plan: Plan, old: Plan | None = None) -> None:
+    """A user has one currency: that of the first plan with a price that he was on, or is on without having paid yet."""
+    if not _has_price(plan):
         return
     row = fetch_one(
         db,
@@ -101,8 +97,13 @@ def check_currency(db: Connection, user_id: UserId, plan: Plan) -> None:
             ORDER BY b.id LIMIT 1""",
         user_id=user_id,
     )
-    if row is not None and row["currency"] != plan.currency:
-        raise Conflict("currency_mismatch", currency=plan.currency, wanted=row["currency"])
+    wanted = row["currency"] if row else old.currency if old and _has_price(old) else plan.currency
+    if wanted != plan.currency:
+        raise Conflict("currency_mismatch", currency=plan.currency, wanted=wanted)
+
+
+def _has_price(plan: Plan) -> bool:
+    return bool(plan.amount_cents or plan.terms.prices)
 
 
 def _enter(

@@ -9,7 +9,7 @@ from typing import Literal
 from billing_db import Connection, atomic
 from turf_saas import catalogue, discounts, proration as prorating, rollover
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
-from turf_saas.periods import first_period, start_of_day
+from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
 from turf_saas.proration import Proration
 from turf_saas.rehearsal import rehearsal
@@ -62,18 +62,19 @@ def change_plan(
     with rehearsal(db, dry_run=dry_run):
         subscription, old = _changeable(db, at, settings, seen)
         new = get_sold_plan(db, subscription.tenant_id, wish.plan)
+        check_currency(db, subscription.user_id, new, old)
+        if wish.discount_code is not None:
+            discounts.redeem(
+                db, at, settings, subscription.tenant_id, subscription.user_id, wish.discount_code, new.currency
+            )
+        elif new.id == old.id and subscription.pending_plan_id is None:
+            raise Conflict("plan_unchanged", plan=old.code)
         if new.id == old.id:
             changed = _stay(db, at, subscription, old, by)
+        elif _when(wish, subscription, old, new, is_admin=is_admin) == "now":
+            changed = _change_now(db, at, settings, subscription, old, new, prorate=wish.prorate, by=by)
         else:
-            check_currency(db, subscription.user_id, new)
-            if wish.discount_code is not None:
-                discounts.redeem(
-                    db, at, settings, subscription.tenant_id, subscription.user_id, wish.discount_code, new.currency
-                )
-            if _when(wish, subscription, old, new, is_admin=is_admin) == "now":
-                changed = _change_now(db, at, settings, subscription, old, new, prorate=wish.prorate, by=by)
-            else:
-                changed = _change_later(db, at, subscription, old, new, by)
+            changed = _change_later(db, at, subscription, old, new, by)
     return changed
 
 
@@ -111,7 +112,7 @@ def cancel(
             return Changed(ended, Proration(), currency)
         money = Proration()
         if period is not None:
-            since = max(at, period.starts_at)  # a server's clock may go back a little
+            since = period.clamped(at)
             money = prorating.cancel_now(
                 period.period, since, old_cents=period.price_cents, left_cents=period.left_cents
             )
@@ -124,7 +125,7 @@ def cancel(
                 period,
                 money,
                 at=since,
-                old=rollover.get_version(db, subscription),
+                old=rollover.find_version(db, subscription) or catalogue.get_version(db, period.plan_id),
                 new=None,
                 by=by,
             )
@@ -190,14 +191,14 @@ def _change_now(
     money = Proration()
     columns: dict[str, str | None] = {}
     if subscription.status == "trialing":
-        if has_tried(db, subscription.user_id, new.code, before=subscription.id):
+        if has_tried(db, subscription.user_id, new.code, but=subscription):
             raise Conflict("trial_used", plan=new.code)
     elif period is not None and prorate:
         in_force = catalogue.get_version(db, period.plan_id)
         if new.interval != in_force.interval:
             money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
         else:
-            since = max(at, period.starts_at)
+            since = period.clamped(at)
             price = price_of(db, since, subscription, new, period)
             money = prorating.change_plan(
                 period.period, since, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
@@ -231,13 +232,15 @@ def _change_interval(
     by: str | None,
 ) -> tuple[Proration, dict[str, str | None]]:
     """The old period ends at 00:00 of the local day, and a new one begins there."""
-    day = local_day(max(at, period.starts_at), settings.timezone)
-    turn = max(start_of_day(day, settings.timezone), period.starts_at)
+    day = local_day(period.clamped(at), settings.timezone)
+    turn = period.clamped(start_of_day(day, settings.timezone))
     left = prorating.cancel_now(period.period, turn, old_cents=period.price_cents, left_cents=period.left_cents)
     settle_change(db, period, left, price_cents=0, ends_at=turn)
     add_items(db, at, settings, subscription, period, left, at=turn, old=old, new=new, by=by)
     opened = first_period(new.cycle, new.interval, day, settings.timezone)
-    fee = open_period(db, at, subscription, new, opened)
+    if opened.start < turn:  # another zone was set since: no overlap
+        opened = Period(turn, opened.end, opened.nominal.start)
+    fee = open_period(db, at, settings, subscription, new, opened)
     columns: dict[str, str | None] = {
         "cycle": new.cycle,
         "anchor": day.isoformat(),
@@ -266,9 +269,7 @@ def _change_later(
 
 
 def _stay(db: Connection, at: datetime, subscription: Subscription, old: Plan, by: str | None) -> Changed:
-    """Who asks for the plan that he has wants no other one to follow."""
-    if subscription.pending_plan_id is None:
-        raise Conflict("plan_unchanged", plan=old.code)
+    """Who asks for the plan that he has wants no other one to follow; or has a code for the fees to come."""
     stayed = update_subscription(
         db, at, subscription, at=at, by=by, reason="change_dropped", pending_plan_id=None, pending_at=None
     )

@@ -18,7 +18,7 @@ from turf_saas.plans import Plan
 from turf_saas.proration import Proration, fee_of
 from turf_saas.settings import Settings
 from turf_saas.subscriptions import Subscription
-from turf_saas.values import Month, instant_text, parse_instant
+from turf_saas.values import Month, UserId, instant_text, parse_instant
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class PaidPeriod:
         short = self.nominal_start if self.nominal_start != self.starts_at else None
         return Period(self.starts_at, self.ends_at, short)
 
+    def clamped(self, instant: datetime) -> datetime:
+        """The instant, or the nearer end of the period: a clock may go back, and an unpaid period is long over."""
+        return min(max(instant, self.starts_at), self.ends_at)
+
     @property
     def left_cents(self) -> int:
         """What the period has charged and not given back."""
@@ -64,37 +68,64 @@ def _paid_period(row: Row) -> PaidPeriod:
     )
 
 
+_PAID = """SELECT id, plan_id, starts_at, ends_at, nominal_start, nominal_end, price_cents, charged_cents,
+                  credited_cents, currency, redemption_id
+             FROM billing_periods"""
+
+
 def find_current(db: Connection, subscription: Subscription) -> PaidPeriod | None:
     """The period that it is in, as it was opened; None in a trial, and where nothing is billed."""
     row = fetch_one(
         db,
-        """SELECT id, plan_id, starts_at, ends_at, nominal_start, nominal_end, price_cents, charged_cents,
-                  credited_cents, currency, redemption_id
-             FROM billing_periods
-            WHERE subscription_id = :id AND starts_at = :start AND starts_at < ends_at""",
+        f"{_PAID} WHERE subscription_id = :id AND starts_at = :start AND starts_at < ends_at",
         id=subscription.id,
         start=subscription.current_period_start,
     )
     return _paid_period(row) if row else None
 
 
-def open_period(db: Connection, now: datetime, subscription: Subscription, plan: Plan, period: Period) -> int:
+def find_last(db: Connection, subscription: Subscription) -> PaidPeriod | None:
+    """The last one that was opened since it began, whatever its row says."""
+    row = fetch_one(
+        db,
+        f"""{_PAID} WHERE subscription_id = :id AND starts_at < ends_at AND starts_at >= :begins
+             ORDER BY starts_at DESC LIMIT 1""",
+        id=subscription.id,
+        begins=subscription.effective_at or "",
+    )
+    return _paid_period(row) if row else None
+
+
+def find_paid_until(db: Connection, user_id: UserId) -> datetime | None:
+    """Until when the user's periods reach, of all his subscriptions."""
+    row = fetch_one(
+        db,
+        "SELECT MAX(ends_at) AS ends_at FROM billing_periods WHERE user_id = :user_id AND starts_at < ends_at",
+        user_id=user_id,
+    )
+    return parse_instant(row["ends_at"]) if row and row["ends_at"] else None
+
+
+def open_period(
+    db: Connection, now: datetime, settings: Settings, subscription: Subscription, plan: Plan, period: Period
+) -> int:
     """The period has begun, and this is its fee, which is given back in cents: of a short one its part, by second."""
     fee = fee_of(period, plan.amount_cents)
-    redemption = discounts.find_running(db, subscription.user_id, period.start) if fee else None
+    redemption = discounts.find_running(db, subscription.user_id, plan.currency, period.start) if fee else None
     off = redemption.off(fee) if redemption else 0
     with atomic(db):
         execute(
             db,
-            """INSERT INTO billing_periods (tenant_id, user_id, subscription_id, plan_id, starts_at, ends_at,
+            """INSERT INTO billing_periods (tenant_id, user_id, subscription_id, plan_id, month, starts_at, ends_at,
                                             nominal_start, nominal_end, fee_cents, discount_cents, redemption_id,
                                             price_cents, charged_cents, currency, opened_at)
-               VALUES (:tenant_id, :user_id, :subscription_id, :plan_id, :start, :end, :nominal_start, :end, :fee, :off,
-                       :redemption_id, :price, :charged, :currency, :now)""",
+               VALUES (:tenant_id, :user_id, :subscription_id, :plan_id, :month, :start, :end, :nominal_start, :end,
+                       :fee, :off, :redemption_id, :price, :charged, :currency, :now)""",
             tenant_id=subscription.tenant_id,
             user_id=subscription.user_id,
             subscription_id=subscription.id,
             plan_id=plan.id,
+            month=str(Month.of(period.start, settings.timezone)),
             start=instant_text(period.start),
             end=instant_text(period.end),
             nominal_start=instant_text(period.nominal.start),
@@ -129,7 +160,7 @@ def price_of(db: Connection, now: datetime, subscription: Subscription, plan: Pl
 
     One that was redeemed since takes its place.
     """
-    redemption = discounts.find_running(db, subscription.user_id, now)
+    redemption = discounts.find_running(db, subscription.user_id, plan.currency, now)
     if redemption is None and paid.redemption_id is not None:
         redemption = discounts.get_redemption(db, paid.redemption_id)
     if redemption is None or not plan.amount_cents:

@@ -207,15 +207,16 @@ def list_changes(db: Connection, user_id: UserId, subscription_id: int | None = 
     return [Change(*(row[name] for name in (*Change._fields[:-1], "subject_id"))) for row in rows]
 
 
-def has_tried(db: Connection, user_id: UserId, plan: str, *, before: int | None = None) -> bool:
-    """Whether the user has had a trial of the plan; `before`: in another subscription than this one."""
+def has_tried(db: Connection, user_id: UserId, plan: str, *, but: Subscription | None = None) -> bool:
+    """Whether the user has had a trial of the plan; `but`: another one than the trial that he is in."""
     row = fetch_one(
         db,
         """SELECT 1 AS one FROM billing_status_history
             WHERE user_id = :user_id AND subject = 'subscription' AND status = 'trialing' AND plan = :plan
-              AND subject_id <> :before LIMIT 1""",
+              AND NOT (subject_id = :but AND at >= :since) LIMIT 1""",
         user_id=user_id,
         plan=plan,
-        before=before or 0,
+        but=but.id if but else 0,
+        since=but.effective_at or "" if but else "",
     )
     return row is not None

@@ -76,6 +76,12 @@ def find_user(db: Connection, users: UsersTable, user_id: UserId) -> User | None
     return User(row["id"], row["tenant_id"], row["role"]) if row else None
 
 
+def find_tenant(db: Connection, user_id: UserId) -> int:
+    """The tenant of a user; 1 for who is in none."""
+    row = fetch_one(db, "SELECT tenant_id FROM billing_accounts WHERE user_id = :user_id", user_id=user_id)
+    return int(row["tenant_id"]) if row else 1
+
+
 def find_tenants(db: Connection, users: UsersTable, user_ids: Sequence[UserId]) -> dict[UserId, int]:
     """The tenant of each of these users; who does not exist is not in it."""
     found: dict[UserId, int] = {}

@@ -34,6 +34,29 @@ def parse_instant(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
+OLDEST = datetime(1970, 1, 1, tzinfo=UTC)  # no subscription is older, whatever another program wrote
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """What instant_text wrote; None for what another program did, and cannot be read as an instant of our time."""
+    if text is None or not _WRITTEN.fullmatch(text):
+        return None
+    try:
+        instant = parse_instant(text)
+    except ValueError:
+        return None
+    return instant if instant >= OLDEST else None
+
+
+def read_day(text: str | None) -> date | None:
+    """A day as it is stored; None for what cannot be read as one."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
 def local_day(instant: datetime, zone: tzinfo) -> date:
     return instant.astimezone(zone).date()
 

@@ -43,7 +43,9 @@ def quote(tenant_id: int, body: shapes.QuoteIn | shapes.PlanQuoteIn) -> Any:
 def _plan_quote(tenant_id: int, body: shapes.PlanQuoteIn) -> dict[str, Any]:
     runtime = current_runtime()
     plan = get_sold_plan(runtime.db(), tenant_id, body.plan)
-    unknown = sorted(body.usage.keys() - catalogue.list_metrics(runtime.db(), tenant_id))
+    unknown = sorted(body.usage.keys() - plan.terms.metrics)
+    if unknown:
+        unknown = sorted(set(unknown) - catalogue.list_metrics(runtime.db(), tenant_id))
     if unknown:
         raise invalid([Fault(pointer("usage", metric), "metric_not_sold", {"metric": metric}) for metric in unknown])
     quoted = quote_plan(runtime.settings, plan, body.usage)

@@ -334,3 +334,9 @@ def list_discounts(stage: Stage, person: Person) -> Call:
 @example
 def delete_discount(stage: Stage, person: Person) -> Call:
     return Call(path={"code": stage.new_discount(person)})
+
+
+@example
+def upcoming_invoice(stage: Stage, person: Person) -> Call:
+    stage.new_subscription(person)
+    return Call()

@@ -125,7 +125,7 @@ def test_a_beginning_that_cannot_be_read_is_a_warning(db: Connection, settings: 
     alice.is_on("pro", effective_at="2026-05-01 08:00:00")
     assert said(db, settings, "instants") == [("ok", "Every subscription's beginning can be read.")]
     change(db, "UPDATE saas_subscriptions SET effective_at = 'next week'")
-    told = "1 subscriptions have an effective_at that cannot be read as an instant."
+    told = "1 subscriptions have an effective_at or a current_period_end that cannot be read."
     assert said(db, settings, "instants") == [("warning", told)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from billing_db import Connection
 from tests.cast import Person
 from turf_saas import catalogue
-from turf_saas.month_rating import list_segments, rate_month
+from turf_saas.month_rating import rate_month
 from turf_saas.prices import Price
 from turf_saas.rollover import advance_due
 from turf_saas.settings import read_settings
@@ -37,12 +37,12 @@ def change(db: Connection, now: datetime, seen: Subscription, plan: str) -> Subs
 
 
 def lines(db: Connection, person: Person, month: Month = MAY) -> list[tuple[str, str, int, int]]:
-    found = rate_month(db, SETTINGS, person.id, month)
+    found = rate_month(db, SETTINGS, person.id, month).lines
     return [(line.plan, line.metric, int(line.charge.quantity), line.charge.amount_cents) for line in found]
 
 
 def days(db: Connection, person: Person, month: Month = MAY) -> list[tuple[str, int, int, bool]]:
-    found = list_segments(db, SETTINGS, person.id, month)
+    found = rate_month(db, SETTINGS, person.id, month).segments
     return [(one.plan, one.first_day.day, one.last_day.day, one.billed) for one in found]
 
 

@@ -22,6 +22,7 @@ from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Changed, Wish, cancel, change_plan, resume
 from turf_saas.subscriptions import Subscription, find_live, get_subscription, list_changes
 from turf_saas.users import User
+from turf_saas.values import Month
 
 SETTINGS = read_settings({"TURF_SAAS_DB": "unused"})
 PARIS = read_settings({"TURF_SAAS_DB": "unused", "BILLING_TIMEZONE": "Europe/Paris"})
@@ -394,7 +395,7 @@ def test_time_that_was_paid_is_not_sold_again(db: Connection, alice: Person) -> 
     begin(db, alice, "ten", "06-20", start_at=at("06-11"))
     assert [row[1:3] for row in fees(db)] == [
         ("2026-06-01T00:00:00Z", "2026-06-11T13:00:00Z"),
-        ("2026-06-11T00:00:00Z", "2026-07-01T00:00:00Z"),
+        ("2026-06-11T13:00:00Z", "2026-07-01T00:00:00Z"),
     ]
 
 
@@ -591,3 +592,114 @@ def test_in_a_trial_nothing_is_included_of_what_has_a_price_and_no_limit(db: Con
     with pytest.raises(QuotaExceeded):
         admission.spend(db, at("05-10"), SETTINGS, user(alice), "scans", 1)
     admission.spend(db, at("05-11"), SETTINGS, user(alice), "scans", 1)
+
+
+# -- what attackers and other programs tried ------------------------------------------------------------------------
+
+
+def write(db: Connection, subscription: Subscription, **columns: Any) -> None:
+    """As another program would."""
+    with atomic(db):
+        execute(
+            db,
+            f"UPDATE saas_subscriptions SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE id = :id",
+            id=subscription.id,
+            **columns,
+        )
+
+
+def test_a_code_takes_nothing_off_fees_from_before_its_day(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="months", months=1)
+    begin(db, alice, "ten", "05-20 10:00", start_at=at("03-01"), discount_code="HALF")
+    advance_due(db, at("07-02"), SETTINGS)
+    assert [row[0] for row in rows(db, "SELECT discount_cents FROM billing_periods ORDER BY id")] == [0, 0, 0, 500, 0]
+
+
+def test_an_amount_is_taken_off_in_its_own_currency_only(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="USD", amount_cents=400, currency="USD", duration="forever")
+    begun = begin(db, alice, "dollars", "05-20", trial_days=5, discount_code="USD")
+    with pytest.raises(Conflict) as refused:
+        change(db, "05-21", begun, "forty", when="now", is_admin=True)
+    assert refused.value.code == "currency_mismatch"
+
+
+def test_a_code_on_the_plan_that_he_has_runs_for_the_fees_to_come(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="forever")
+    begun = begin(db, alice, "ten", "05-01")
+    assert money(change(db, "05-10", begun, "ten", discount_code="HALF")) == (0, 0, 0)
+    advance_due(db, at("06-01"), SETTINGS)
+    assert [row[0] for row in rows(db, "SELECT discount_cents FROM billing_periods ORDER BY id")] == [0, 500]
+
+
+def test_a_year_without_proration_is_a_whole_one(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "ten", "05-01")
+    change(db, "05-20", begun, "yearly", prorate=False, is_admin=True)
+    advance_due(db, at("06-01"), SETTINGS)
+    assert fees(db)[1] == ("yearly", "2026-06-01T00:00:00Z", "2027-06-01T00:00:00Z", 12_000)
+
+
+def test_who_does_not_pay_may_leave(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "ten", "05-01")
+    write(db, begun, status="unpaid")
+    ended = cancel(db, at("06-20"), SETTINGS, get_subscription(db, 1, begun.id))
+    assert (ended.subscription.status, money(ended)) == ("canceled", (0, 0, 0))
+
+
+def test_a_period_that_somebody_made_longer_is_left_at_its_end(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "ten", "05-01")
+    write(db, begun, current_period_end="2026-06-15T00:00:00Z")
+    assert money(change(db, "06-10", get_subscription(db, 1, begun.id), "forty")) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"current_period_end": "2026-05-10T00:00:00Z"},
+        {"current_period_end": "2026-05-01T00:00:00Z", "current_period_start": None},
+        {"current_period_end": None, "current_period_start": None},
+    ],
+)
+def test_what_was_charged_is_not_charged_again(db: Connection, alice: Person, columns: dict[str, Any]) -> None:
+    begun = begin(db, alice, "ten", "05-01")
+    write(db, begun, **columns)
+    found = bring_up_to_date(db, at("05-20"), SETTINGS, alice.id)
+    assert found is not None
+    assert (found.current_period_start, found.current_period_end) == ("2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z")
+    advance_due(db, at("06-02"), SETTINGS)
+    assert [row[3] for row in fees(db)] == [1_000, 1_000]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"effective_at": "", "current_period_end": None},
+        {"effective_at": "garbage", "current_period_end": None},
+        {"current_period_end": "2020-13-45", "current_period_start": None},
+        {"current_period_end": "1", "current_period_start": None},
+        {"current_period_end": "0001-01-01T00:00:00Z", "current_period_start": None},
+        {"anchor": "x"},
+        {"plan": "gold", "current_period_end": "2026-01-17T05:00:00Z", "current_period_start": None},
+        {"plan": None, "current_period_end": "2026-01-17T05:00:00Z", "current_period_start": None},
+    ],
+)
+def test_odd_rows_of_other_programs_stop_nobody(
+    db: Connection, alice: Person, bob: Person, columns: dict[str, Any]
+) -> None:
+    odd = begin(db, alice, "ten", "05-01")
+    begin(db, bob, "ten", "05-01")
+    write(db, odd, **columns)
+    assert advance_due(db, at("06-02"), PARIS).failed == []
+    assert rows(db, "SELECT COUNT(*) AS n FROM billing_periods WHERE user_id = :bob", bob=bob.id) == [(2,)]
+    bring_up_to_date(db, at("06-02"), SETTINGS, alice.id)
+    quotas.get_quotas(db, at("06-02"), SETTINGS, alice.id)
+    quotas.get_consumption(db, at("06-02"), SETTINGS, alice.id, Month(2026, 5))
+    live = find_live(db, alice.id)
+    assert live is not None
+    assert cancel(db, at("06-03"), SETTINGS, live, when="now").subscription.status == "canceled"
+
+
+def test_who_asks_about_a_silent_century_waits_for_three_years_at_most(db: Connection, alice: Person) -> None:
+    begin(db, alice, "ten", "1980-01-01")
+    for most in (37, 73):
+        bring_up_to_date(db, at("05-20"), SETTINGS, alice.id)
+        assert len(fees(db)) == most

@@ -22,7 +22,8 @@ CREATE TABLE billing_discounts (
 );
 CREATE UNIQUE INDEX billing_discounts_code ON billing_discounts (tenant_id, code) WHERE deleted_at IS NULL;
 
--- Who has used which code: once each. It takes something off every fee that begins before ends_at (NULL: for ever);
+-- Who has used which code: once each. It takes something off every fee that begins from runs_from on
+-- (00:00 of that day) and before ends_at (NULL: for ever);
 -- one that is good for a single fee says in spent_at when it was.
 CREATE TABLE billing_redemptions (
     id ${pk},
@@ -30,6 +31,7 @@ CREATE TABLE billing_redemptions (
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
     discount_id ${int} NOT NULL REFERENCES billing_discounts (id),
     redeemed_at ${text} NOT NULL,
+    runs_from ${text} NOT NULL,
     ends_at ${text},
     spent_at ${text},
     UNIQUE (discount_id, user_id)
@@ -45,6 +47,7 @@ CREATE TABLE billing_periods (
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
     subscription_id ${int} NOT NULL REFERENCES saas_subscriptions (id),
     plan_id ${int} NOT NULL REFERENCES billing_plans (id),
+    month ${text} NOT NULL,
     starts_at ${text} NOT NULL,
     ends_at ${text} NOT NULL,
     nominal_start ${text} NOT NULL,
@@ -64,7 +67,7 @@ CREATE TABLE billing_periods (
 -- One that was left on the day it began has no length, and another may begin there.
 CREATE UNIQUE INDEX billing_periods_once ON billing_periods (subscription_id, starts_at) WHERE starts_at < ends_at;
 CREATE INDEX billing_periods_user ON billing_periods (user_id, starts_at);
-CREATE INDEX billing_periods_unbilled ON billing_periods (starts_at) WHERE invoice_id IS NULL;
+CREATE INDEX billing_periods_unbilled ON billing_periods (tenant_id, month) WHERE invoice_id IS NULL;
 
 -- What waits for the invoice of its month: credits and charges of changes, and single items.
 CREATE TABLE billing_pending_items (
@@ -89,7 +92,8 @@ CREATE TABLE billing_pending_items (
     invoice_id ${int} REFERENCES invoices (id),
     CHECK ((kind = 'credit' AND amount_cents < 0) OR (kind = 'charge' AND amount_cents > 0) OR kind = 'item')
 );
-CREATE INDEX billing_pending_items_user ON billing_pending_items (user_id, month) WHERE invoice_id IS NULL;
+CREATE INDEX billing_pending_items_unbilled ON billing_pending_items (tenant_id, month) WHERE invoice_id IS NULL;
+CREATE INDEX billing_pending_items_user ON billing_pending_items (user_id, month);
 
 -- The time that billing believes it is, outside production. No row: the real one.
 CREATE TABLE billing_test_clock (

@@ -1,0 +1,214 @@
+"""What a month's invoice will say, worked out and not stored: base fees, overage, and what waited for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from billing_db import Connection, Row, fetch_all
+from turf_saas.many import named, parts, places
+from turf_saas.messages import say
+from turf_saas.money import from_cents
+from turf_saas.month_rating import RatedMonth, rate_months
+from turf_saas.plans import TaxBehavior
+from turf_saas.prices import decimal_text, price_as_json
+from turf_saas.rating import RatedLine
+from turf_saas.settings import Settings
+from turf_saas.values import Month, UserId, end_of_day, instant_text
+
+LineKind = Literal["base", "overage", "credit", "charge", "late", "item", "discount"]
+
+
+@dataclass(frozen=True)
+class DraftLine:
+    """One line, VAT not decided yet: `amount_cents` includes it where the price does."""
+
+    kind: LineKind
+    description: str
+    amount_cents: int
+    tax_behavior: TaxBehavior
+    quantity: str = "1"
+    unit_amount: str | None = None
+    metric: str | None = None
+    period_start: str | None = None
+    period_end: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A user's month as it would be issued now."""
+
+    user_id: UserId
+    month: Month
+    plan: str
+    currency: str
+    lines: tuple[DraftLine, ...]
+    billed: Mapping[str, Mapping[str, int]]  # what of the month's use it knows: per metric and day
+    period_ids: tuple[int, ...]
+    item_ids: tuple[int, ...]
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {metric: sum(days.values()) for metric, days in self.billed.items()}
+
+
+def list_drafts(
+    db: Connection,
+    settings: Settings,
+    tenant_id: int,
+    user_ids: Sequence[UserId],
+    month: Month,
+    locales: Mapping[UserId, str],
+) -> dict[UserId, Draft]:
+    """Each user's draft, empty ones too. One state of the database is what the caller's transaction sees."""
+    months = rate_months(db, settings, tenant_id, user_ids, month)
+    periods, items = _list_periods(db, user_ids, month), _list_items(db, user_ids, month)
+    return {
+        user_id: _draft(
+            settings,
+            user_id,
+            month,
+            months[user_id],
+            periods.get(user_id, []),
+            items.get(user_id, []),
+            locales.get(user_id, settings.locale),
+        )
+        for user_id in user_ids
+    }
+
+
+def _draft(
+    settings: Settings,
+    user_id: UserId,
+    month: Month,
+    rated: RatedMonth,
+    periods: Sequence[Row],
+    items: Sequence[Row],
+    locale: str,
+) -> Draft:
+    lines = [line for period in periods for line in _base_lines(period, locale)]
+    lines += [_overage_line(settings, line, locale) for line in rated.lines]
+    lines += [_item_line(item, locale) for item in items]
+    currencies = [row["currency"] for row in (*periods, *items)]
+    billed: dict[str, dict[str, int]] = {}
+    for day, metric, quantity in rated.days:
+        billed.setdefault(metric, {})[day.isoformat()] = quantity
+    return Draft(
+        user_id,
+        month,
+        rated.plan,
+        currencies[0] if currencies else rated.currency or settings.currency,
+        tuple(line for line in lines if line.amount_cents),
+        billed,
+        tuple(period["id"] for period in periods),
+        tuple(item["id"] for item in items),
+    )
+
+
+def _base_lines(period: Row, locale: str) -> list[DraftLine]:
+    """The fee of a period that has begun, and the discount below it."""
+    span = {"period_start": period["starts_at"], "period_end": period["nominal_end"]}
+    full = period["starts_at"] == period["nominal_start"]
+    fee = DraftLine(
+        "base",
+        say("line_base" if full else "line_base_part", locale, plan=period["name"]),
+        period["fee_cents"],
+        period["tax_behavior"],
+        unit_amount=decimal_text(from_cents(period["fee_cents"], period["currency"])),
+        origin={"plan": period["code"], "version": period["version"], "amount_cents": period["amount_cents"]},
+        **span,
+    )
+    discount = DraftLine(
+        "discount",
+        say("line_discount", locale, plan=period["name"]),
+        -period["discount_cents"],
+        period["tax_behavior"],
+        unit_amount=decimal_text(from_cents(-period["discount_cents"], period["currency"])),
+        origin={"plan": period["code"], "redemption_id": period["redemption_id"]},
+        **span,
+    )
+    return [fee, discount]
+
+
+def _overage_line(settings: Settings, line: RatedLine, locale: str) -> DraftLine:
+    charge = line.charge
+    return DraftLine(
+        "overage",
+        say("line_overage", locale, plan=line.plan, metric=line.metric),
+        charge.amount_cents,
+        line.tax_behavior,
+        quantity=decimal_text(charge.quantity),
+        unit_amount=None if charge.unit_amount is None else decimal_text(charge.unit_amount),
+        metric=line.metric,
+        period_start=instant_text(_start(settings, line.first_day)),
+        period_end=instant_text(end_of_day(line.last_day, settings.timezone)),
+        origin={"plan": line.plan, "price": price_as_json(line.price)},
+    )
+
+
+def _start(settings: Settings, day: date) -> Any:
+    return end_of_day(day - timedelta(days=1), settings.timezone)
+
+
+def _item_line(item: Row, locale: str) -> DraftLine:
+    names = {"old": item["from_name"] or "", "new": item["to_name"] or ""}
+    told = item["description"] or say(_ITEM_WORDS[item["kind"], item["to_name"] is not None], locale, **names)
+    unit = item["unit_amount"] or decimal_text(from_cents(item["amount_cents"], item["currency"]))
+    return DraftLine(
+        item["kind"],
+        told,
+        item["amount_cents"],
+        (item["to_behavior"] if item["kind"] == "charge" else item["from_behavior"]) or "exclusive",
+        quantity=item["quantity"] or "1",
+        unit_amount=unit,
+        period_start=item["period_start"],
+        period_end=item["period_end"],
+        origin={"item_id": item["id"], "period_id": item["billing_period_id"]},
+    )
+
+
+_ITEM_WORDS = {
+    ("credit", True): "line_credit",
+    ("credit", False): "line_credit_end",
+    ("charge", True): "line_charge",
+    ("charge", False): "line_charge",
+}
+
+
+def _list_periods(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, list[Row]]:
+    """Periods that began in the month."""
+    found: dict[UserId, list[Row]] = {}
+    for part in parts(user_ids):
+        for row in fetch_all(
+            db,
+            f"""SELECT b.*, p.code, p.version, p.name, p.amount_cents, p.tax_behavior
+                  FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
+                 WHERE b.user_id IN ({places(part)}) AND b.invoice_id IS NULL AND b.month = :month
+                 ORDER BY b.starts_at, b.id""",  # noqa: S608
+            month=str(month),
+            **named(part),
+        ):
+            found.setdefault(row["user_id"], []).append(row)
+    return found
+
+
+def _list_items(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, list[Row]]:
+    found: dict[UserId, list[Row]] = {}
+    for part in parts(user_ids):
+        for row in fetch_all(
+            db,
+            f"""SELECT i.*, f.name AS from_name, f.tax_behavior AS from_behavior, t.name AS to_name,
+                       t.tax_behavior AS to_behavior
+                  FROM billing_pending_items AS i
+                  LEFT JOIN billing_plans AS f ON f.id = i.from_plan_id
+                  LEFT JOIN billing_plans AS t ON t.id = i.to_plan_id
+                 WHERE i.user_id IN ({places(part)}) AND i.invoice_id IS NULL AND i.month = :month
+                 ORDER BY i.id""",  # noqa: S608
+            month=str(month),
+            **named(part),
+        ):
+            found.setdefault(row["user_id"], []).append(row)
+    return found
