@@ -344,7 +344,7 @@ def test_a_deleted_code_may_be_given_anew_and_what_runs_goes_on(db: Connection, 
         discounts.delete_discount(db, at("01-03"), 1, "spring")
     with pytest.raises(InvalidInput, match="discount_unknown"):
         redeem(db, bob)
-    assert discounts.find_running(db, alice.id, at("05-01")) is not None
+    assert discounts.find_running(db, alice.id, "EUR", at("05-01")) is not None
     give_out(db, percent="20")
     redeem(db, bob)
     assert [found.uses for found in discounts.list_discounts(db, 1)] == [1]
