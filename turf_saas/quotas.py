@@ -222,7 +222,10 @@ def list_near_limits(
     tenants: whose each of the users is. Most of them are on the same few plans, whose limits are read once each.
     """
     least = min((SOFT_PERCENT, *settings.alert_thresholds))
-    month = str(Month.of(now, settings.timezone))
+    month = Month.of(now, settings.timezone)
+    if len(tenants) == 1:
+        [user_id] = tenants
+        return _list_near_limits_of(db, now, settings, user_id, month, least)
     found: dict[tuple[UserId, str], Gauge] = {}
     limits: dict[tuple[int, int | None, str | None], dict[str, Limit]] = {}
     for part in parts(list(tenants)):
@@ -233,7 +236,7 @@ def list_near_limits(
                   LEFT JOIN saas_subscriptions AS s ON s.user_id = c.user_id AND {subscriptions.GIVES_ITS_PLAN}
                  WHERE c.month = :month AND c.user_id IN ({places(part)})""",  # noqa: S608  constants
             now=instant_text(now),
-            month=month,
+            month=str(month),
             **named(part),
         )
         for user_id, metric, used, plan_id, code in map(_USED_ON_A_PLAN, rows):
@@ -244,6 +247,16 @@ def list_near_limits(
             if limit is not None and used * 100 >= limit * least:
                 found[user_id, metric] = Gauge(metric, used, limit)
     return [(user_id, gauge) for (user_id, _), gauge in found.items()]
+
+
+def _list_near_limits_of(
+    db: Connection, now: datetime, settings: Settings, user_id: UserId, month: Month, least: int
+) -> list[tuple[UserId, Gauge]]:
+    """Of one user, with his plan in the same statement."""
+    rows = _standing(db, now, settings, user_id, month)
+    limits = plans.limits_of(settings, plans.found_or_default(db, settings, rows[0], rows[0]["plan"]))
+    gauges = [Gauge(row["metric"], row["used"], limits.get(row["metric"])) for row in rows if row["metric"]]
+    return [(user_id, one) for one in gauges if one.limit is not None and one.used * 100 >= one.limit * least]
 
 
 _USED_ON_A_PLAN = itemgetter("user_id", "metric", "used", "plan_id", "plan")
