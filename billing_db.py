@@ -34,8 +34,6 @@ Row = Any  # read by column name on both engines
 
 BUSY_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.2  # each look at the file is a wait among busy threads
-ASK_AGAIN_SECONDS = 0.0003  # whether another process has ended its transaction
-CROWD_SECONDS = 1.0  # for so long we think that another process that wrote will write again
 OLDEST_SQLITE = (3, 35, 0)
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")  # also as SQLAlchemy writes it
 
@@ -87,62 +85,6 @@ def sqlite_path(url: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  it never fails
 
 
-class _Turn:
-    """For the threads of this process that write to one SQLite file: they queue, and only the first asks the file.
-
-    SQLite asks by itself too, but ever more seldom, and meanwhile the file is nobody's.
-    """
-
-    def __init__(self) -> None:
-        self._taken = threading.Lock()
-        self._crowded_until = 0.0
-
-    def begin(self, db: sqlite3.Connection, *, wait: bool) -> None:
-        """Take the turn and the database's write lock, or neither: DatabaseBusy."""
-        asked = time.monotonic()
-        if not self._taken.acquire(timeout=BUSY_SECONDS if wait else 0):
-            raise DatabaseBusy(_BUSY)
-        try:
-            queued = time.monotonic() - asked > ASK_AGAIN_SECONDS
-            if queued or asked < self._crowded_until or not wait:
-                _begin_until(db, asked + BUSY_SECONDS if wait else asked)
-            else:
-                _run(db, "BEGIN IMMEDIATE")
-            if time.monotonic() - asked > ASK_AGAIN_SECONDS:
-                self._crowded_until = asked + CROWD_SECONDS
-        except BaseException:
-            self._taken.release()
-            raise
-
-    def leave(self) -> None:
-        self._taken.release()
-
-
-def _begin_until(db: sqlite3.Connection, until: float) -> None:
-    """SQLite's own waiting is put off meanwhile."""
-    _run(db, "PRAGMA busy_timeout = 0")
-    try:
-        while not db.in_transaction:
-            try:
-                _run(db, "BEGIN IMMEDIATE")
-            except DatabaseBusy:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(ASK_AGAIN_SECONDS)
-    finally:
-        _run(db, f"PRAGMA busy_timeout = {_patience()}")
-
-
-_turns: dict[str, _Turn] = {}  # by file
-os.register_at_fork(after_in_child=_turns.clear)  # the threads that have one are not in the child
-
-
-class _Sqlite(sqlite3.Connection):
-    """A connection of ours, which knows its queue."""
-
-    turn: _Turn
-
-
 def _connect_sqlite(path: Path, create: bool, wal: bool) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise DatabaseRefused(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed.")
@@ -150,11 +92,8 @@ def _connect_sqlite(path: Path, create: bool, wal: bool) -> sqlite3.Connection:
     file = f"{path.as_uri()}?mode=rw"  # SQLite itself makes none
     try:
         # IMMEDIATE: whoever writes with the bare driver takes the lock at once and cannot fail half-way up.
-        db = sqlite3.connect(
-            file, BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False, uri=True, factory=_Sqlite
-        )
+        db = sqlite3.connect(file, BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False, uri=True)
         try:
-            db.turn = _turns.setdefault(str(path), _Turn())
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA recursive_triggers = ON")  # else REPLACE deletes without telling the triggers
@@ -504,7 +443,6 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
 
     def __init__(self, db: Connection, *, durable: bool = True, wait: bool = True) -> None:
         self._db, self._durable, self._wait = db, durable, wait
-        self._turn: _Turn | None = None
 
     def __enter__(self) -> None:
         db = self._db
@@ -518,13 +456,15 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
             _run(db, begin if self._durable else f"{begin}; SET LOCAL synchronous_commit = off")
 
     def _begin_sqlite(self, db: sqlite3.Connection) -> None:
-        turn = db.turn if isinstance(db, _Sqlite) else _Turn()
         try:
             if not self._durable:
                 _run(db, "PRAGMA synchronous = NORMAL")
-            turn.begin(db, wait=self._wait)
-            self._turn = turn
+            if not self._wait:
+                _run(db, "PRAGMA busy_timeout = 0")
+            _run(db, "BEGIN IMMEDIATE")
         finally:
+            if not self._wait:
+                _run(db, f"PRAGMA busy_timeout = {_patience()}")
             if not db.in_transaction:
                 self._tighten()
 
@@ -537,8 +477,6 @@ class atomic:  # noqa: N801  read as a verb: `with atomic(db):`
             if saved is None:
                 self._undo()
             self._tighten()
-            if self._turn is not None:
-                self._turn.leave()
         if saved is not None and not self._nested and getattr(saved, "statusmessage", "COMMIT") != "COMMIT":
             # PostgreSQL answers ROLLBACK, without an error, when a statement of the block had failed.
             raise DatabaseError(_ALREADY_FAILED)
@@ -591,7 +529,6 @@ def lock(db: Connection, name: str) -> None:
 
 _ALREADY_FAILED = "The transaction was undone: one of its statements had failed."
 _DOES_NOT_FIT = "A value does not fit the database."
-_BUSY = "The database is busy."
 _CANNOT = "The database cannot answer: {}."
 
 # How PostgreSQL's SQLSTATE or SQLite's error name begins, what it means, and what to say ({} is the driver's sentence).
@@ -600,7 +537,7 @@ _MEANINGS: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("22 SQLITE_TOOBIG", RuleBroken, _DOES_NOT_FIT),  # PostgreSQL's own sentence shows the value
     ("23 P0001 SQLITE_CONSTRAINT SQLITE_MISMATCH", RuleBroken, "{}"),
     # Serialization, deadlock, lock timeout, cancelled; held, or a lost race for the WAL's locks.
-    ("40001 40P01 55P03 57014 SQLITE_BUSY SQLITE_LOCKED SQLITE_PROTOCOL", DatabaseBusy, _BUSY),
+    ("40001 40P01 55P03 57014 SQLITE_BUSY SQLITE_LOCKED SQLITE_PROTOCOL", DatabaseBusy, "The database is busy."),
     ("25P02", DatabaseError, _ALREADY_FAILED),
     # Lost, read-only, full, stopping, disk.
     ("08 25006 53 57P 58 SQLITE_READONLY SQLITE_IOERR SQLITE_FULL SQLITE_CANTOPEN", DatabaseUnavailable, _CANNOT),

@@ -226,19 +226,6 @@ put(3)
 print(fetch_one(get_db(url), "SELECT COUNT(*) AS n FROM numbers")["n"])
 """
 
-IN_A_QUEUE = """
-held, done = threading.Event(), threading.Event()
-def another_thread():
-    with get_db(url).turn._taken:
-        held.set()
-        done.wait(30)
-thread = threading.Thread(target=another_thread); thread.start(); held.wait(30)
-pid = child(lambda: put(2))
-assert os.waitpid(pid, 0)[1] == 0
-done.set(); thread.join()
-print(fetch_one(get_db(url), "SELECT COUNT(*) AS n FROM numbers")["n"])
-"""
-
 INSIDE = """
 with atomic(get_db(url)):
     execute(get_db(url), "INSERT INTO numbers (n) VALUES (1)")
@@ -277,12 +264,6 @@ def test_children_and_parent_write_side_by_side(filled: str) -> None:
     assert run(FORK + MANY, filled) == "84\n"
     if not billing_db.is_postgresql(filled):
         assert fetch_one(get_db(filled), "PRAGMA integrity_check")["integrity_check"] == "ok"
-
-
-@on_sqlite
-def test_a_child_does_not_queue_behind_a_thread_that_only_its_parent_has(filled: str) -> None:
-    billing_db.close_db()
-    assert run(FORK + IN_A_QUEUE, filled) == "1\n"
 
 
 def test_a_fork_inside_a_block_leaves_the_block_to_the_parent(filled: str) -> None:

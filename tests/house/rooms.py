@@ -9,7 +9,7 @@ from tests.house.sources import Source, called_name, calls, functions
 
 LONGEST_FILE = 400
 # The one door to the data is one file: nothing may lie below it, and what is in it belongs together.
-LONGER_FILES = {"billing_db.py": 660}
+LONGER_FILES = {"billing_db.py": 600}
 LONGEST_FUNCTION = 70
 ROOMS_WITH_A_LIMIT = (".py", ".sql", ".html", ".css", ".js")
 
