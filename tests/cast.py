@@ -76,7 +76,7 @@ class Person:
 
 def token_for(user_id: Any, secret: str = SECRET, **claims: Any) -> str:
     now = int(time.time())
-    body = {"sub": str(user_id), "type": "access", "iat": now, "nbf": now, "exp": now + 600, **claims}
+    body = {"sub": str(user_id), "type": "access", "iat": now, "nbf": now, "exp": now + 86_400, **claims}
     return jwt.encode({name: value for name, value in body.items() if value is not None}, secret, algorithm="HS256")
 
 
