@@ -82,7 +82,8 @@ def fetched(url: str, body: object = None) -> dict[str, Any]:
 
 def settings_of_schemathesis(document: dict[str, Any]) -> str:
     """Where a schema does not say all, "valid data should have been accepted" asks too much: no text holds NUL, a
-    cursor is a position that we gave, a user's id is printable, some operations have a rule between fields. Our own tests send all of these."""
+    cursor is a position that we gave, a user's id is printable, some operations have a rule between fields. Our own
+    tests send all of these."""
     lax = set(RULES_BETWEEN_FIELDS)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

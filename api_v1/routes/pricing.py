@@ -25,6 +25,7 @@ from turf_saas.subscribing import get_sold_plan
     of_tenant=True,
     body=Choice({"plan": shapes.PlanQuoteIn}, shapes.QuoteIn),
     returns=shapes.QuoteOut,
+    refuses=(409,),
     max_body=shapes.MAX_QUOTE,
 )
 def quote(tenant_id: int, body: shapes.QuoteIn | shapes.PlanQuoteIn) -> Any:
