@@ -44,7 +44,7 @@ def rate_months(
 ) -> dict[UserId, RatedMonth]:
     """The month of each of these users of a tenant, read by whole statements."""
     versions = _Versions(db, settings, tenant_id, month)
-    changes, days = _list_changes(db, user_ids), _list_days(db, user_ids, month)
+    changes, days = list_changes(db, user_ids), _list_days(db, user_ids, month)
     return {
         user_id: _rated(settings, month, versions, changes.get(user_id, []), days.get(user_id, []))
         for user_id in user_ids
@@ -129,7 +129,8 @@ class _Versions:
         return plans.find_terms_before(self._db, self._settings, self._tenant_id, code, self._end)
 
 
-def _list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, list[Change]]:
+def list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, list[Change]]:
+    """Each user's history, in the order in which it became known."""
     found: dict[UserId, list[Change]] = {}
     for part in parts(user_ids):
         rows = fetch_all(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from billing_db import Connection, Row, atomic, engine, execute, fetch_all, fetch_one
+from billing_db import Connection, Row, atomic, engine, execute, fetch_one
 from turf_saas.errors import Conflict, NotFound
 from turf_saas.plans import Cycle
 from turf_saas.values import UserId, instant_text
@@ -192,19 +192,6 @@ class Change(NamedTuple):
     actor: str | None
     reason: str | None
     subscription_id: int
-
-
-def list_changes(db: Connection, user_id: UserId, subscription_id: int | None = None) -> list[Change]:
-    """A user's history, in the order in which it became known; of one subscription only, if it is named."""
-    only = "" if subscription_id is None else "AND subject_id = :subscription_id"
-    rows = fetch_all(
-        db,
-        f"""SELECT at, plan, plan_id, status, actor, reason, subject_id FROM billing_status_history
-             WHERE user_id = :user_id AND subject = 'subscription' {only} ORDER BY id""",  # noqa: S608  a constant
-        user_id=user_id,
-        **({} if subscription_id is None else {"subscription_id": subscription_id}),
-    )
-    return [Change(*(row[name] for name in (*Change._fields[:-1], "subject_id"))) for row in rows]
 
 
 def has_tried(db: Connection, user_id: UserId, plan: str, *, but: Subscription | None = None) -> bool:

@@ -17,8 +17,9 @@ from billing_db import Connection, fetch_one
 from tests.cast import SECRET, Cast, Person
 from turf_saas import clock
 from turf_saas.errors import BillingError, Conflict, InvalidInput, NotFound
+from turf_saas.month_rating import list_changes
 from turf_saas.settings import read_settings
-from turf_saas.subscriptions import Subscription, list_changes
+from turf_saas.subscriptions import Subscription
 
 SETTINGS = read_settings({"TURF_SAAS_DB": "unused", "BILLING_ENV": "testing"})
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
@@ -81,7 +82,7 @@ def test_a_subscription_from_its_beginning_to_its_end(
     assert billing.cancel(alice.id, when="now", reason="moved").subscription.status == "canceled"
     assert billing.get_subscription(alice.id) is None
     assert told == ["subscribed", "changed", "changed", "change_scheduled", "cancel_scheduled", "resumed", "canceled"]
-    assert {(one.actor, one.reason) for one in list_changes(db, alice.id)} == {
+    assert {(one.actor, one.reason) for one in list_changes(db, [alice.id])[alice.id]} == {
         ("app", "subscribed"), ("app", "changed"), ("app", "moved")}  # fmt: skip
 
 

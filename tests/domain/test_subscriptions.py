@@ -15,12 +15,13 @@ from turf_saas import admission, catalogue, discounts, quotas
 from turf_saas.admission import QuotaExceeded
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
+from turf_saas.month_rating import list_changes
 from turf_saas.prices import Price
 from turf_saas.rollover import advance_due, bring_up_to_date
 from turf_saas.settings import Settings, read_settings
 from turf_saas.subscribing import subscribe
 from turf_saas.subscription_changes import Changed, Wish, cancel, change_plan, resume
-from turf_saas.subscriptions import Subscription, find_live, get_subscription, list_changes
+from turf_saas.subscriptions import Subscription, find_live, get_subscription
 from turf_saas.users import User
 from turf_saas.values import Month
 
@@ -528,7 +529,7 @@ def test_the_history_says_who_when_and_why(db: Connection, alice: Person) -> Non
     cancel(
         db, at("05-26"), SETTINGS, get_subscription(db, 1, changed.id), when="now", by="admin:4", reason="moved away"
     )
-    told = [(one.at, one.plan, one.status, one.actor, one.reason) for one in list_changes(db, alice.id)]
+    told = [(one.at, one.plan, one.status, one.actor, one.reason) for one in list_changes(db, [alice.id])[alice.id]]
     assert told == [
         ("2026-05-10T00:00:00Z", "tried", "trialing", "user:1", "subscribed"),
         ("2026-05-12T08:00:00Z", "forty", "trialing", "user:1", "changed"),
