@@ -66,6 +66,32 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le taux {rate} de {country} au {day} n'est pas connu ici : Billing(app, tax=…).",
         "en": "The rate {rate} of {country} on {day} is not known here: Billing(app, tax=…).",
     },
+    # -- what is issued
+    "invoice_not_found": {"fr": "Facture introuvable.", "en": "There is no such invoice."},
+    "period_open": {
+        "fr": "Le mois {month} n'est pas terminé : il se clôt le {closes_at}.",
+        "en": "The month {month} is not over: it closes at {closes_at}.",
+    },
+    "invoice_negative": {
+        "fr": "La facture de {month} serait négative ({amount_cents} centimes) : corriger les éléments en attente.",
+        "en": "The invoice of {month} would be negative ({amount_cents} cents): correct the pending items.",
+    },
+    "draft_changed": {
+        "fr": "L'usage a changé pendant le calcul de la taxe : réessayer.",
+        "en": "The usage changed while the tax was worked out: try again.",
+    },
+    "tax_failed": {
+        "fr": "La fonction de taxe de l'application a échoué : la facture attend le prochain passage.",
+        "en": "The app's tax function failed: the invoice waits for the next run.",
+    },
+    "series_in_use": {
+        "fr": "La série {series} est déjà commencée : son premier numéro ne change plus.",
+        "en": "The series {series} has begun: its first number does not change any more.",
+    },
+    "first_number_invalid": {
+        "fr": "Le premier numéro doit être un entier de {least} à {most}.",
+        "en": "The first number must be a whole number from {least} to {most}.",
+    },
     # -- credit notes
     "credit_too_large": {
         "fr": "Il ne reste que {left} centimes à créditer.",

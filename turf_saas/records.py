@@ -26,6 +26,25 @@ class Invoice:
     changed_by: str | None = None
     change_reason: str | None = None
     updated_at: str = ""
+    month: str | None = None
+    series: str | None = None
+    series_number: int | None = None
+    net_cents: int | None = None
+    tax_cents: int | None = None
+    issued_at: str | None = None
+    due_on: str | None = None
+    locale: str | None = None
+    seller: str | None = None
+    buyer: str | None = None
+    mentions: str | None = None
+    billed: str | None = None
+    credited_invoice_id: int | None = None
+    reason: str | None = None
+    line_count: int | None = None
+    tax_count: int | None = None
+    chain_position: int | None = None
+    previous_hash: str | None = None
+    hash: str | None = None
 
 
 @dataclass

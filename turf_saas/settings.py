@@ -45,6 +45,7 @@ class Settings:
     locale: str = "fr"
     currency: str = "EUR"
     payment_days: int = 30
+    numbering_reset: str = "month"
     invoice_dir: str = ""
     seller: Mapping[str, str] = field(default_factory=dict)
     vat_regime: str = "normal"
@@ -268,6 +269,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "BILLING_LOCALE": ("locale", _one_of("fr", "en")),
     "BILLING_CURRENCY": ("currency", _matching(r"[A-Z]{3}", "a currency of three capital letters, such as EUR")),
     "BILLING_PAYMENT_DAYS": ("payment_days", _integer(0, 365)),
+    "BILLING_NUMBERING_RESET": ("numbering_reset", _one_of("month", "year")),
     "BILLING_INVOICE_DIR": ("invoice_dir", _text),
     "BILLING_VAT_REGIME": ("vat_regime", _one_of("normal", "franchise")),
     "BILLING_VAT_ON_DEBITS": ("vat_on_debits", _flag),
