@@ -1,14 +1,22 @@
-"""What is answered about invoices."""
+"""What is answered about invoices and credit notes, which have one shape."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api_v1.schemas import Input, Output, UserIdIn
+from api_v1.schemas import Input, MonthText, Output, UserIdIn
+from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.invoice_drafts import LineKind
+from turf_saas.invoices import Invoice
 from turf_saas.values import UserId
+
+Cents = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+Shown = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"})]
+InvoiceKind = Literal["period", "stripe", "manual", "credit_note", "adopted"]
+InvoiceStatus = Literal["pending", "paid", "overdue", "cancelled", "refunded"]
 
 
 class UpcomingQuery(Input):
@@ -50,3 +58,62 @@ class Upcoming(Output):
     usage: dict[str, int] = Field(description="What was used in the month until now, per metric")
     lines: list[InvoiceLine]
     taxes: list[InvoiceTax]
+
+
+class IssuedLine(InvoiceLine):
+    position: int = Field(description="1 is the first; a credit note names lines by it")
+
+
+class InvoiceOut(Output):
+    """An invoice or a credit note, as it was issued; `status`, what was paid and what is due are as they are now."""
+
+    id: int = Field(json_schema_extra={"format": "int64"})
+    number: str = Field(examples=["FACT-202606-0001"])
+    kind: InvoiceKind = Field(description="adopted: another program's, of which only the sum is known")
+    user_id: UserId
+    month: MonthText | None = Field(description="Whose fees and use it has; null where it is of no month")
+    period_start: Shown
+    period_end: Shown = Field(description="The first instant after it")
+    plan: str = Field(description="The one in force at the month's end")
+    status: InvoiceStatus
+    currency: str
+    net_cents: Cents | None = Field(description="null: adopted")
+    tax_cents: Cents | None = Field(description="null: adopted")
+    amount_cents: Cents = Field(description="net_cents + tax_cents; of a credit note negative")
+    paid_cents: Cents
+    credited_cents: Cents = Field(description="How much of what was owed credit notes have taken back")
+    due_cents: Cents = Field(description="What is still to be paid")
+    usage: dict[str, int] = Field(description="What was used in the month when it was issued, per metric")
+    lines: list[IssuedLine]
+    taxes: list[InvoiceTax]
+    seller: dict[str, str | bool] = Field(description="As it was when it was issued; so are buyer and mentions")
+    buyer: dict[str, str]
+    mentions: dict[str, str] = Field(description="The sentences that it carries, by name, in its language")
+    credited_number: str | None = Field(description="Of a credit note: the invoice that it takes back from")
+    reason: str | None = Field(description="Of a credit note")
+    issued_at: Shown
+    due_on: Day | None
+    paid_at: Shown | None
+
+
+def shown(invoice: Invoice) -> InvoiceOut:
+    """An invoice or a credit note as every route answers it."""
+    return InvoiceOut(
+        **{name: getattr(invoice, name) for name in _SAME},
+        lines=[_line(line, position) for position, line in enumerate(invoice.lines, start=1)],
+        taxes=[_tax(tax) for tax in invoice.taxes],
+        mentions=dict(invoice.mentions.get(invoice.locale or "", {})),
+    )
+
+
+_SAME = InvoiceOut.model_fields.keys() - {"lines", "taxes", "mentions"}
+
+
+def _line(line: DocumentLine, position: int) -> IssuedLine:
+    return IssuedLine(position=position, **{name: getattr(line, name) for name in InvoiceLine.model_fields})
+
+
+def _tax(tax: DocumentTax) -> InvoiceTax:
+    return InvoiceTax(
+        category=tax.vat_category, vat_rate=tax.vat_rate, base_cents=tax.base_cents, tax_cents=tax.tax_cents
+    )
