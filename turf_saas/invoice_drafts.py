@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from billing_db import Connection, Row, fetch_all
+from turf_saas.errors import Conflict
 from turf_saas.many import named, parts, places
 from turf_saas.messages import say
 from turf_saas.money import from_cents
-from turf_saas.month_rating import RatedMonth, rate_months
+from turf_saas.month_rating import ReadMonths, read_months
+from turf_saas.month_use import Used
+from turf_saas.periods import start_of_day
 from turf_saas.plans import TaxBehavior
 from turf_saas.prices import decimal_text, price_as_json
 from turf_saas.rating import RatedLine
@@ -37,6 +39,16 @@ class DraftLine:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
+class PendingCredit(NamedTuple):
+    """A credit that waits, of something that was invoiced since: it is given back on that invoice."""
+
+    item_id: int
+    invoice_id: int
+    credits_item_id: int | None
+    billing_period_id: int | None
+    amount_cents: int
+
+
 @dataclass(frozen=True)
 class Draft:
     """A user's month as it would be issued now."""
@@ -46,65 +58,67 @@ class Draft:
     plan: str
     currency: str
     lines: tuple[DraftLine, ...]
-    billed: Mapping[str, Mapping[str, int]]  # what of the month's use it knows: per metric and day
-    period_ids: tuple[int, ...]
-    item_ids: tuple[int, ...]
+    used: Mapping[str, Used]  # what of the month's use it knows
+    period_ids: tuple[int, ...] = ()
+    item_ids: tuple[int, ...] = ()
+    credits: tuple[PendingCredit, ...] = ()
 
     @property
     def usage(self) -> dict[str, int]:
-        return {metric: sum(days.values()) for metric, days in self.billed.items()}
+        return {metric: of.total for metric, of in self.used.items()}
 
 
-def list_drafts(
-    db: Connection,
-    settings: Settings,
-    tenant_id: int,
-    user_ids: Sequence[UserId],
-    month: Month,
-    locales: Mapping[UserId, str],
-) -> dict[UserId, Draft]:
-    """Each user's draft, empty ones too. One state of the database is what the caller's transaction sees."""
-    months = rate_months(db, settings, tenant_id, user_ids, month)
-    periods, items = _list_periods(db, user_ids, month), _list_items(db, user_ids, month)
-    return {
-        user_id: _draft(
-            settings,
+@dataclass(frozen=True)
+class ReadDrafts:
+    """The month of many users. Each draft is made when it is asked for: what is wrong with one stops no other."""
+
+    settings: Settings
+    month: Month
+    months: ReadMonths
+    periods: Mapping[UserId, Sequence[Row]]
+    items: Mapping[UserId, Sequence[Row]]
+
+    def of(self, user_id: UserId, locale: str) -> Draft:
+        """His draft, which may be empty. Conflict where it would have two currencies."""
+        settings, rated = self.settings, self.months.of(user_id)
+        periods, items = self.periods.get(user_id, ()), self.items.get(user_id, ())
+        listed = [item for item in items if item["kind"] != "credit" or item["source_invoice_id"] is None]
+        lines = [line for period in periods for line in _base_lines(period, locale)]
+        lines += [_overage_line(settings, line, locale) for line in rated.lines]
+        lines += [_item_line(item, locale) for item in listed]
+        currencies = dict.fromkeys(row["currency"] for row in (*periods, *listed))
+        if rated.lines and rated.currency is not None:
+            currencies[rated.currency] = None
+        if len(currencies) > 1:
+            raise Conflict("currencies_mixed", month=str(self.month), currencies=", ".join(sorted(currencies)))
+        return Draft(
             user_id,
-            month,
-            months[user_id],
-            periods.get(user_id, []),
-            items.get(user_id, []),
-            locales.get(user_id, settings.locale),
+            self.month,
+            rated.plan,
+            next(iter(currencies), rated.currency or settings.currency),
+            tuple(line for line in lines if line.amount_cents),
+            rated.used,
+            tuple(period["id"] for period in periods),
+            tuple(item["id"] for item in listed),
+            tuple(_pending_credit(item) for item in items if item not in listed),
         )
-        for user_id in user_ids
-    }
 
 
-def _draft(
-    settings: Settings,
-    user_id: UserId,
-    month: Month,
-    rated: RatedMonth,
-    periods: Sequence[Row],
-    items: Sequence[Row],
-    locale: str,
-) -> Draft:
-    lines = [line for period in periods for line in _base_lines(period, locale)]
-    lines += [_overage_line(settings, line, locale) for line in rated.lines]
-    lines += [_item_line(item, locale) for item in items]
-    currencies = [row["currency"] for row in (*periods, *items)]
-    billed: dict[str, dict[str, int]] = {}
-    for day, metric, quantity in rated.days:
-        billed.setdefault(metric, {})[day.isoformat()] = quantity
-    return Draft(
-        user_id,
-        month,
-        rated.plan,
-        currencies[0] if currencies else rated.currency or settings.currency,
-        tuple(line for line in lines if line.amount_cents),
-        billed,
-        tuple(period["id"] for period in periods),
-        tuple(item["id"] for item in items),
+def read_drafts(
+    db: Connection, settings: Settings, tenant_id: int, user_ids: Sequence[UserId], month: Month
+) -> ReadDrafts:
+    """By whole statements. One state of the database is what the caller's transaction sees."""
+    months = read_months(db, settings, tenant_id, user_ids, month)
+    return ReadDrafts(settings, month, months, _list_periods(db, user_ids, month), _list_items(db, user_ids, month))
+
+
+def _pending_credit(item: Row) -> PendingCredit:
+    return PendingCredit(
+        item["id"],
+        item["source_invoice_id"],
+        item["credits_item_id"],
+        item["billing_period_id"],
+        -item["amount_cents"],
     )
 
 
@@ -118,16 +132,26 @@ def _base_lines(period: Row, locale: str) -> list[DraftLine]:
         period["fee_cents"],
         period["tax_behavior"],
         unit_amount=decimal_text(from_cents(period["fee_cents"], period["currency"])),
-        origin={"plan": period["code"], "version": period["version"], "amount_cents": period["amount_cents"]},
+        origin={
+            "period_id": period["id"],
+            "plan": period["code"],
+            "version": period["version"],
+            "amount_cents": period["amount_cents"],
+            "fee_cents": period["fee_cents"],
+            "nominal_start": period["nominal_start"],
+            "nominal_end": period["nominal_end"],
+        },
         **span,
     )
+    if not period["discount_cents"]:
+        return [fee]
     discount = DraftLine(
         "discount",
         say("line_discount", locale, plan=period["name"]),
         -period["discount_cents"],
         period["tax_behavior"],
         unit_amount=decimal_text(from_cents(-period["discount_cents"], period["currency"])),
-        origin={"plan": period["code"], "redemption_id": period["redemption_id"]},
+        origin={"period_id": period["id"], "plan": period["code"], "redemption_id": period["redemption_id"]},
         **span,
     )
     return [fee, discount]
@@ -143,14 +167,14 @@ def _overage_line(settings: Settings, line: RatedLine, locale: str) -> DraftLine
         quantity=decimal_text(charge.quantity),
         unit_amount=None if charge.unit_amount is None else decimal_text(charge.unit_amount),
         metric=line.metric,
-        period_start=instant_text(_start(settings, line.first_day)),
+        period_start=instant_text(start_of_day(line.first_day, settings.timezone)),
         period_end=instant_text(end_of_day(line.last_day, settings.timezone)),
-        origin={"plan": line.plan, "price": price_as_json(line.price)},
+        origin={
+            "plan": line.plan,
+            "price": price_as_json(line.price),
+            "spans": [[first.isoformat(), last.isoformat(), included] for first, last, included in line.spans],
+        },
     )
-
-
-def _start(settings: Settings, day: date) -> Any:
-    return end_of_day(day - timedelta(days=1), settings.timezone)
 
 
 def _item_line(item: Row, locale: str) -> DraftLine:
@@ -178,15 +202,22 @@ _ITEM_WORDS = {
 }
 
 
+# Of this month, or left over from one that is closed.
+_OF_MONTH = """({0}.month = :month OR ({0}.month < :month AND EXISTS (
+                       SELECT 1 FROM billing_invoiced_months AS closed
+                        WHERE closed.user_id = {0}.user_id AND closed.month = {0}.month)))"""
+
+
 def _list_periods(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, list[Row]]:
-    """Periods that began in the month."""
+    """Periods that began in the month, and those of closed months that came too late for their invoice."""
     found: dict[UserId, list[Row]] = {}
     for part in parts(user_ids):
         for row in fetch_all(
             db,
             f"""SELECT b.*, p.code, p.version, p.name, p.amount_cents, p.tax_behavior
                   FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
-                 WHERE b.user_id IN ({places(part)}) AND b.invoice_id IS NULL AND b.month = :month
+                 WHERE b.user_id IN ({places(part)}) AND b.invoice_id IS NULL AND b.fee_cents > 0
+                   AND {_OF_MONTH.format("b")}
                  ORDER BY b.starts_at, b.id""",  # noqa: S608
             month=str(month),
             **named(part),
@@ -201,11 +232,15 @@ def _list_items(db: Connection, user_ids: Sequence[UserId], month: Month) -> dic
         for row in fetch_all(
             db,
             f"""SELECT i.*, f.name AS from_name, f.tax_behavior AS from_behavior, t.name AS to_name,
-                       t.tax_behavior AS to_behavior
+                       t.tax_behavior AS to_behavior,
+                       CASE WHEN i.credits_item_id IS NOT NULL THEN charged.invoice_id ELSE b.invoice_id END
+                       AS source_invoice_id
                   FROM billing_pending_items AS i
+                  LEFT JOIN billing_pending_items AS charged ON charged.id = i.credits_item_id
+                  LEFT JOIN billing_periods AS b ON b.id = i.billing_period_id
                   LEFT JOIN billing_plans AS f ON f.id = i.from_plan_id
                   LEFT JOIN billing_plans AS t ON t.id = i.to_plan_id
-                 WHERE i.user_id IN ({places(part)}) AND i.invoice_id IS NULL AND i.month = :month
+                 WHERE i.user_id IN ({places(part)}) AND i.invoice_id IS NULL AND {_OF_MONTH.format("i")}
                  ORDER BY i.id""",  # noqa: S608
             month=str(month),
             **named(part),

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from billing_db import Connection
 from turf_saas import profiles, rollover
 from turf_saas.buyer import Buyer
-from turf_saas.invoice_drafts import Draft, DraftLine, list_drafts
+from turf_saas.invoice_drafts import Draft, DraftLine, read_drafts
 from turf_saas.invoice_totals import TaxedLine, Totals, total
 from turf_saas.seller import Seller, seller_of
 from turf_saas.settings import Settings
@@ -37,7 +37,7 @@ def preview(
     rollover.bring_up_to_date(db, now, settings, user.id)
     month, today = Month.of(now, settings.timezone), local_day(now, settings.timezone)
     buyer = profiles.get_profile(db, settings, user.id)
-    draft = list_drafts(db, settings, user.tenant_id, [user.id], month, {user.id: locale})[user.id]
+    draft = read_drafts(db, settings, user.tenant_id, [user.id], month).of(user.id, locale)
     seller = seller_of(settings)
     decision = tax_of(seller, buyer, draft.lines, today) if tax_of else decide(seller, buyer, today)
     lines = [TaxedLine(line.amount_cents, decision.category, decision.rate, line.tax_behavior) for line in draft.lines]

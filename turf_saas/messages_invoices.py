@@ -20,6 +20,10 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Temps restant de la période à l'offre {new} (auparavant {old})",
         "en": "Time left of the period on {new} (before: {old})",
     },
+    "line_late": {
+        "fr": "{metric} de {month}, déclaré après la facture de ce mois",
+        "en": "{metric} of {month}, reported after that month's invoice",
+    },
     # -- who is billed
     "field_control": {
         "fr": "Contient un caractère de commande : une seule ligne de texte, sans retour ni inversion.",
@@ -75,6 +79,10 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
     "invoice_negative": {
         "fr": "La facture de {month} serait négative ({amount_cents} centimes) : corriger les éléments en attente.",
         "en": "The invoice of {month} would be negative ({amount_cents} cents): correct the pending items.",
+    },
+    "currencies_mixed": {
+        "fr": "Le mois {month} a des montants en plusieurs monnaies ({currencies}) : une facture n'en a qu'une.",
+        "en": "The month {month} has amounts in several currencies ({currencies}): an invoice has one.",
     },
     "draft_changed": {
         "fr": "L'usage a changé pendant le calcul de la taxe : réessayer.",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
 from billing_db import Connection, fetch_all
 from turf_saas import plans, rating
 from turf_saas.many import named, parts, places
+from turf_saas.month_use import Used, list_used
 from turf_saas.plans import PlanTerms
 from turf_saas.rating import RatedLine, Segment, Terms
 from turf_saas.settings import Settings
@@ -19,47 +20,69 @@ from turf_saas.users import find_tenant
 from turf_saas.values import Month, UserId, parse_instant
 
 _GIVING = ("trialing", "active", "past_due")
-Days = list[tuple[date, str, int]]  # day, metric, quantity
 
 
 @dataclass(frozen=True)
 class RatedMonth:
-    """A month's segments and what they cost above what is included; `days` is what was used, `plan` the last one."""
+    """A month's segments and what they cost above what is included; `used` per metric, `plan` the last one."""
 
     segments: list[Segment]
     lines: list[RatedLine]
-    days: Days
+    used: Mapping[str, Used]
     plan: str
     currency: str | None  # None: nothing in it has a price
 
 
 def rate_month(db: Connection, settings: Settings, user_id: UserId, month: Month) -> RatedMonth:
     """Several statements: who needs one state of the database asks inside a transaction."""
-    tenant_id = find_tenant(db, user_id)
-    return rate_months(db, settings, tenant_id, [user_id], month)[user_id]
+    return read_months(db, settings, find_tenant(db, user_id), [user_id], month).of(user_id)
 
 
-def rate_months(
+def read_months(
     db: Connection, settings: Settings, tenant_id: int, user_ids: Sequence[UserId], month: Month
-) -> dict[UserId, RatedMonth]:
-    """The month of each of these users of a tenant, read by whole statements."""
+) -> ReadMonths:
+    """What rates the month of each of these users of a tenant, read by whole statements."""
     versions = _Versions(db, settings, tenant_id, month)
-    changes, days = list_changes(db, user_ids), _list_days(db, user_ids, month)
-    return {
-        user_id: _rated(settings, month, versions, changes.get(user_id, []), days.get(user_id, []))
-        for user_id in user_ids
-    }
+    return ReadMonths(settings, month, versions, list_changes(db, user_ids), list_used(db, user_ids, month))
 
 
-def _rated(settings: Settings, month: Month, versions: _Versions, changes: Sequence[Change], days: Days) -> RatedMonth:
-    held = in_force(changes, before=month.ends_at(settings.timezone))
-    known = [rating.Change(at, versions.of(change), billed=change.status != "trialing") for at, change in held]
-    segments = rating.split_days(known, month, settings.timezone, versions.default)
-    used = [replace(segment, used=_sum(days, segment.first_day, segment.last_day)) for segment in segments]
-    currency = next((versions.currency_of(one.terms) for one in reversed(used) if one.terms.prices), None)
-    last = held[-1][1] if held and held[-1][1].status in _GIVING else None
-    plan = (last.plan if last else None) or settings.default_plan
-    return RatedMonth(used, rating.rate_month(used, currency or settings.currency), days, plan, currency)
+@dataclass(frozen=True)
+class ReadMonths:
+    """A month of many users. Each is rated when it is asked for, so that what is wrong with one stops no other."""
+
+    settings: Settings
+    month: Month
+    versions: _Versions
+    changes: Mapping[UserId, Sequence[Change]]
+    used: Mapping[UserId, Mapping[str, Used]]
+
+    def of(self, user_id: UserId) -> RatedMonth:
+        zone, versions = self.settings.timezone, self.versions
+        held = in_force(self.changes.get(user_id, ()), before=self.month.ends_at(zone))
+        known = [rating.Change(at, versions.of(change), billed=change.status != "trialing") for at, change in held]
+        segments = rating.split_days(known, self.month, zone, versions.default)
+        used = self.used.get(user_id, {})
+        segments = _filled(segments, used)
+        currency = next((versions.currency_of(one.terms) for one in reversed(segments) if one.terms.prices), None)
+        last = held[-1][1] if held and held[-1][1].status in _GIVING else None
+        plan = (last.plan if last else None) or self.settings.default_plan
+        lines = rating.rate_month(segments, currency or self.settings.currency)
+        return RatedMonth(segments, lines, used, plan, currency)
+
+
+def _filled(segments: list[Segment], used: Mapping[str, Used]) -> list[Segment]:
+    """The segments with what was used in each."""
+    if len(segments) == 1:
+        return [replace(segments[0], used={metric: of.total for metric, of in used.items()})]
+    days = {metric: of.days for metric, of in used.items()}
+    return [
+        replace(one, used={metric: _sum(of, one.first_day.day, one.last_day.day) for metric, of in days.items()})
+        for one in segments
+    ]
+
+
+def _sum(days: Mapping[int, int], first: int, last: int) -> int:
+    return sum(quantity for day, quantity in days.items() if first <= day <= last)
 
 
 def in_force(changes: Sequence[Change], before: datetime) -> list[tuple[datetime, Change]]:
@@ -140,32 +163,14 @@ def list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, lis
             **named(part),
         )
         for row in rows:
-            change = Change(*(row[name] for name in (*Change._fields[:-1], "subject_id")))
+            change = Change(
+                row["at"],
+                row["plan"],
+                row["plan_id"],
+                row["status"],
+                row["actor"],
+                row["reason"],
+                row["subject_id"],
+            )
             found.setdefault(row["user_id"], []).append(change)
     return found
-
-
-def _list_days(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, Days]:
-    found: dict[UserId, Days] = {}
-    for part in parts(user_ids):
-        rows = fetch_all(
-            db,
-            f"""SELECT user_id, day, metric, SUM(quantity) AS quantity FROM daily_usage
-                 WHERE user_id IN ({places(part)}) AND day BETWEEN :first AND :last
-                 GROUP BY user_id, day, metric ORDER BY user_id, metric, day""",  # noqa: S608
-            first=month.first_day.isoformat(),
-            last=month.last_day.isoformat(),
-            **named(part),
-        )
-        for row in rows:
-            day = (date.fromisoformat(row["day"]), row["metric"], int(row["quantity"]))
-            found.setdefault(row["user_id"], []).append(day)
-    return found
-
-
-def _sum(days: Sequence[tuple[date, str, int]], first: date, last: date) -> dict[str, int]:
-    used: dict[str, int] = {}
-    for day, metric, quantity in days:
-        if first <= day <= last:
-            used[metric] = used.get(metric, 0) + quantity
-    return used

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from turf_saas.periods import start_of_day
 from turf_saas.pricing import Charge, Price, calculate
@@ -53,6 +53,24 @@ class Segment:
         return self.terms.plan
 
 
+class Span(NamedTuple):
+    """Days in a row, both included, and what the whole month includes by the plan that they are of."""
+
+    first_day: date
+    last_day: date
+    included: int | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a month is priced by one price of a plan, and in which days."""
+
+    plan: str
+    price: Price
+    tax_behavior: TaxBehavior
+    spans: tuple[Span, ...]
+
+
 @dataclass(frozen=True)
 class RatedLine:
     """What a plan's days cost of one metric: the charge of what was above the included quantity."""
@@ -64,6 +82,7 @@ class RatedLine:
     last_day: date
     price: Price
     tax_behavior: TaxBehavior = "exclusive"
+    spans: tuple[Span, ...] = ()
 
 
 def split_days(changes: Iterable[Change], month: Month, zone: tzinfo, default: Terms) -> list[Segment]:
@@ -72,6 +91,11 @@ def split_days(changes: Iterable[Change], month: Month, zone: tzinfo, default: T
     A day belongs to the last plan in force on it that bills something; where none does, to the last in force.
     """
     ordered = sorted(changes, key=lambda change: change.at)  # of two at one instant the later one holds
+    begins = start_of_day(month.first_day, zone)
+    if not any(begins < change.at < month.ends_at(zone) for change in ordered):  # as for most users in most months
+        held = [change for change in ordered if change.at <= begins][-1:]
+        terms = held[0].terms if held else None
+        return [Segment(terms or default, month.first_day, month.last_day, held[0].billed if held else True)]
     segments: list[Segment] = []
     day = month.first_day
     while True:
@@ -96,32 +120,55 @@ def _belongs_to(changes: Sequence[Change], start: datetime, end: datetime, defau
     return (billing or in_force)[-1]
 
 
-def rate_month(segments: Iterable[Segment], currency: str) -> list[RatedLine]:
+def parts_of(segments: Iterable[Segment]) -> list[Part]:
+    """What is priced in a month, whether it was used or not: one per plan and metric."""
+    spans: dict[tuple[str, Price, TaxBehavior], list[Span]] = {}
+    for segment in segments:
+        for price in segment.terms.prices if segment.billed else ():
+            span = Span(segment.first_day, segment.last_day, segment.terms.included.get(price.metric, 0))
+            spans.setdefault((segment.plan, price, segment.terms.tax_behavior), []).append(span)
+    return [Part(*key, tuple(found)) for key, found in spans.items()]
+
+
+def rated_quantity(spans: Iterable[Span], used: Mapping[int, int]) -> int:
+    """What of a month's use is above what is included, in these days of it. used: by the day of the month."""
+    rated = 0
+    for first, last, included in spans:
+        if included is not None:
+            before = sum(quantity for day, quantity in used.items() if day < first.day)
+            inside = sum(quantity for day, quantity in used.items() if first.day <= day <= last.day)
+            rated += max(0, inside - max(0, included - before))
+    return rated
+
+
+def rate_month(segments: Sequence[Segment], currency: str) -> list[RatedLine]:
     """The month's lines: one per plan and metric, priced once from the first tier; lines of 0 cents are left out.
 
     The segments follow each other from the month's first day on. Days that are not billed use up what is included.
     """
-    used: dict[str, int] = {}
-    over: dict[tuple[str, Price, TaxBehavior], int] = {}
-    days: dict[tuple[str, Price, TaxBehavior], tuple[date, date]] = {}
-    for segment in segments:
-        for price in segment.terms.prices if segment.billed else ():
-            key = (segment.plan, price, segment.terms.tax_behavior)
-            over[key] = over.get(key, 0) + _above(segment, price.metric, used.get(price.metric, 0))
-            days[key] = (days.get(key, (segment.first_day, None))[0], segment.last_day)
-        for metric, quantity in segment.used.items():
-            used[metric] = used.get(metric, 0) + quantity
-    charges = {key: calculate(key[1], quantity, currency) for key, quantity in over.items()}
     return [
-        RatedLine(plan, price.metric, charge, *days[plan, price, behavior], price, behavior)
-        for (plan, price, behavior), charge in charges.items()
-        if charge.amount_cents
+        RatedLine(
+            part.plan,
+            part.price.metric,
+            charge,
+            part.spans[0].first_day,
+            part.spans[-1].last_day,
+            part.price,
+            part.tax_behavior,
+            part.spans,
+        )
+        for part in parts_of(segments)
+        if (charge := calculate(part.price, _above(part, segments), currency)).amount_cents
     ]
 
 
-def _above(segment: Segment, metric: str, used_before: int) -> int:
-    """What the segment used above what its plan's included quantity leaves after the days before."""
-    included = segment.terms.included.get(metric, 0)
-    if included is None:
-        return 0
-    return max(0, segment.used.get(metric, 0) - max(0, included - used_before))
+def _above(part: Part, segments: Sequence[Segment]) -> int:
+    """What was used in the part's days above what its plan's included quantity leaves after the days before."""
+    spans, before, above = {span.first_day: span for span in part.spans}, 0, 0
+    for segment in segments:
+        used = segment.used.get(part.price.metric, 0)
+        span = spans.get(segment.first_day)
+        if span is not None and span.included is not None:
+            above += max(0, used - max(0, span.included - before))
+        before += used
+    return above
