@@ -31,3 +31,6 @@ usage_threshold_reached = _signals.signal("usage-threshold-reached")
 # subscription: a turf_saas.subscriptions.Subscription as it is now; what: "subscribed", "changed", "change_scheduled",
 # "change_dropped", "cancel_scheduled", "canceled" or "resumed". Somebody asked for it: what time brings is not told.
 subscription_changed = _signals.signal("subscription-changed")
+
+# invoice: a turf_saas.invoices.Invoice, or a credit note (its kind says so), with its lines. Once, when it is issued.
+invoice_issued = _signals.signal("invoice-issued")

@@ -1,15 +1,16 @@
-"""The signal subscription_changed: sent when the change is committed, and never for one that was taken back."""
+"""The signals of what somebody did: sent when it is committed, and never for what was taken back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from flask import has_request_context
 
 import billing_db
 from api_v1.runtime import Runtime, at_end_of_request, current_request
-from api_v1.signals import subscription_changed
-from turf_saas import subscriptions
+from api_v1.signals import invoice_issued, subscription_changed
+from turf_saas import invoices, subscriptions
 from turf_saas.errors import NotFound
 from turf_saas.subscriptions import Subscription
 
@@ -18,10 +19,21 @@ What = Literal["subscribed", "changed", "change_scheduled", "change_dropped", "c
 
 def tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
     """Now; in a request at its end, for what the change is committed with may not be over before."""
+    _when_it_is_over(lambda: _tell(runtime, subscription, what))
+
+
+def tell_issued(runtime: Runtime, invoice_ids: Iterable[int]) -> None:
+    """The same of what was issued: invoices and credit notes, by their ids."""
+    if invoice_issued.receivers:  # a run issues thousands, and each is read for them
+        ids = list(invoice_ids)
+        _when_it_is_over(lambda: _tell_issued(runtime, ids))
+
+
+def _when_it_is_over(send: Callable[[], None]) -> None:
     if has_request_context():
-        at_end_of_request(current_request(), lambda _: _tell(runtime, subscription, what))
+        at_end_of_request(current_request(), lambda _: send())
     else:
-        _tell(runtime, subscription, what)
+        send()
 
 
 def word_for(seen: Subscription, changed: Subscription) -> What:
@@ -37,6 +49,18 @@ def _tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
             subscription_changed.send(runtime.app, subscription=subscription, what=what)
     except Exception:
         runtime.app.logger.exception("subscription_changed could not be told, or a receiver failed")
+
+
+def _tell_issued(runtime: Runtime, ids: list[int]) -> None:
+    for invoice_id in ids:
+        try:
+            db = runtime.db()
+            if not billing_db.in_transaction(db):
+                invoice_issued.send(runtime.app, invoice=invoices.get_by_id(db, invoice_id))
+        except NotFound:
+            continue  # taken back
+        except Exception:
+            runtime.app.logger.exception("invoice_issued could not be told, or a receiver failed")
 
 
 def _is_committed(runtime: Runtime, subscription: Subscription) -> bool:
