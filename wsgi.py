@@ -28,12 +28,12 @@ from werkzeug.serving import make_server
 import billing_db
 from api_v1 import apidocs, billing_bp, requires_quota
 from api_v1.errors import answer_all, locale
-from api_v1.runtime import Runtime, current_runtime, jwt_secret, refuse_start
+from api_v1.runtime import Runtime, current_runtime, jwt_secret, refuse_start, settings_source
 from api_v1.wire import json_response
 from turf_saas import demo
 from turf_saas.errors import BillingError
 from turf_saas.messages import say
-from turf_saas.settings import secret_is_weak
+from turf_saas.settings import SELLER_FIELDS, secret_is_weak
 from turf_saas.status import shown_database
 
 HERE = Path(__file__).resolve().parent
@@ -137,6 +137,14 @@ def _fill_in(app: Flask) -> None:
             app.config[name] = os.environ.get(name) or value
     if not app.config.get("TURF_SAAS_DB") and not os.environ.get("TURF_SAAS_DB"):
         app.config["TURF_SAAS_DB"] = str(_instance(Path(app.instance_path)) / "turf_saas.db")
+    _name_a_seller(app)
+
+
+def _name_a_seller(app: Flask) -> None:
+    """The demo's, so that invoices can be tried; whole, or not at all. Production names its own."""
+    given = settings_source(app)
+    if given["BILLING_ENV"] != "production" and not any(given.get(f"BILLING_SELLER_{name}") for name in SELLER_FIELDS):
+        app.config.update(demo.SELLER)
 
 
 def _instance(folder: Path) -> Path:

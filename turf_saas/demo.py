@@ -31,11 +31,25 @@ class DemoUser:
     role: Role = "user"
 
 
-DEMO = DemoUser("demo@example.com", "Alix Démo", (1_980, 2_240, 2_550), plan="premium")  # 85 % of 3 000: soft
+DEMO = DemoUser("demo@example.com", "Alix Démo", (1_980, 3_240, 2_550), plan="premium")  # 85 % of 3 000: soft
 FREE = DemoUser("free@example.com", "Basile Gratuit", (120, 240, 312))  # 104 % of 300: hard
 PRO = DemoUser("pro@example.com", "Capucine Pro", (9_600, 11_400, 4_200), plan="pro")  # 14 % of 30 000
 ADMIN = DemoUser("admin@example.com", "Denise Admin", (), role="admin")
 PEOPLE = (DEMO, FREE, PRO, ADMIN)
+# Who sells in the demo: made up, with check digits that are right.
+SELLER = {
+    "BILLING_SELLER_NAME": "Turf Démo",
+    "BILLING_SELLER_FORM": "SAS",
+    "BILLING_SELLER_CAPITAL": "10 000 €",
+    "BILLING_SELLER_SIREN": "123456782",
+    "BILLING_SELLER_RCS": "Paris",
+    "BILLING_SELLER_VAT": "FR11123456782",
+    "BILLING_SELLER_ADDRESS": "1 rue de l'Exemple",
+    "BILLING_SELLER_ZIP": "75000",
+    "BILLING_SELLER_CITY": "Paris",
+    "BILLING_SELLER_IBAN": "FR7630006000011234567890189",
+    "BILLING_SELLER_BIC": "DEMOFRPPXXX",
+}
 
 
 def install(db: Connection, now: datetime, settings: Settings, users: UsersTable) -> bool:
