@@ -84,6 +84,10 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le mois {month} a des montants en plusieurs monnaies ({currencies}) : une facture n'en a qu'une.",
         "en": "The month {month} has amounts in several currencies ({currencies}): an invoice has one.",
     },
+    "invoice_refused": {
+        "fr": "La facture de {month} ne peut pas être émise : {why}",
+        "en": "The invoice of {month} cannot be issued: {why}",
+    },
     "draft_changed": {
         "fr": "L'usage a changé pendant le calcul de la taxe : réessayer.",
         "en": "The usage changed while the tax was worked out: try again.",
@@ -101,6 +105,35 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "en": "The first number must be a whole number from {least} to {most}.",
     },
     # -- credit notes
+    "line_credit_note": {"fr": "Avoir sur la facture {number}", "en": "Credit on invoice {number}"},
+    "line_credit_note_of": {
+        "fr": "Avoir sur la facture {number} : {line}",
+        "en": "Credit on invoice {number}: {line}",
+    },
+    "credit_amount_or_lines": {
+        "fr": "Donner amount_cents ou lines, pas les deux ; ni l'un ni l'autre crédite tout ce qui reste.",
+        "en": "Give amount_cents or lines, not both; neither of them credits all that is left.",
+    },
+    "credit_lines_invalid": {
+        "fr": "lines nomme au moins une ligne de la facture, et chacune une seule fois.",
+        "en": "lines names at least one line of the invoice, and each of them once.",
+    },
+    "credit_line_unknown": {
+        "fr": "La facture n'a pas de ligne {position} : ses lignes vont de 1 à {most}.",
+        "en": "The invoice has no line {position}: its lines go from 1 to {most}.",
+    },
+    "credit_note_not_creditable": {
+        "fr": "{number} est un avoir : il ne peut pas être crédité.",
+        "en": "{number} is a credit note: it cannot be credited.",
+    },
+    "adopted_not_creditable": {
+        "fr": "{number} a été reprise d'un autre programme : un avoir n'est pas possible ici.",
+        "en": "{number} was adopted from another program: it cannot be credited here.",
+    },
+    "account_credit_too_large": {
+        "fr": "L'avoir du compte ne peut dépasser {most} centimes.",
+        "en": "Account credit cannot exceed {most} cents.",
+    },
     "credit_too_large": {
         "fr": "Il ne reste que {left} centimes à créditer.",
         "en": "Only {left} cents are left to credit.",

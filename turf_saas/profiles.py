@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from billing_db import Connection, atomic, execute, fetch_one
+from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from turf_saas.buyer import Buyer
 from turf_saas.errors import NotFound
+from turf_saas.many import named, parts, places
 from turf_saas.seller import seller_of
 from turf_saas.settings import Settings
 from turf_saas.values import UserId, instant_text
@@ -23,6 +25,25 @@ def get_profile(db: Connection, settings: Settings, user_id: UserId) -> Buyer:
     )
     found = Buyer(**{**dict(row), "kind": row["kind"] or "consumer"}) if row is not None else Buyer()
     return replace(found, country=found.country or seller_of(settings).country)
+
+
+def list_profiles(db: Connection, settings: Settings, user_ids: Sequence[UserId]) -> dict[UserId, Buyer]:
+    """Those of many users; who has never said is left out."""
+    country = seller_of(settings).country
+    found = {}
+    for part in parts(user_ids):
+        for row in fetch_all(
+            db,
+            f"""SELECT user_id, {", ".join(_FIELDS)} FROM billing_accounts
+                 WHERE user_id IN ({places(part)})""",  # noqa: S608
+            **named(part),
+        ):
+            said = {name: row[name] for name in _FIELDS if row[name] is not None}
+            found[row["user_id"]] = Buyer(**{"country": country, **said})
+    return found
+
+
+_FIELDS = ("kind", "name", "address", "zip", "city", "country", "siren", "vat_id", "email", "locale")
 
 
 def set_profile(db: Connection, now: datetime, user_id: UserId, tenant_id: int, buyer: Buyer) -> None:

@@ -82,6 +82,15 @@ def checked(given: Any) -> TaxDecision:
     return TaxDecision(category, rate, given.get("vatex"), given.get("mention"))
 
 
+def checked_lines(given: Any, count: int) -> tuple[TaxDecision, ...]:
+    """The same for each line of a document: one answer that is for all of them, or a list with one for each."""
+    if not isinstance(given, (list, tuple)) or isinstance(given, TaxDecision):
+        return (checked(given),) * count
+    if len(given) != count:
+        raise invalid([Fault("", "field_length", {"expected": str(count)})])
+    return tuple(map(checked, given))
+
+
 def rate_text(rate: Decimal) -> str:
     """A rate as it is stored and shown: "20", "5.5"."""
     return f"{EXACT.normalize(rate):f}"

@@ -104,6 +104,11 @@ class Month:
             return date(self.year, 12, 31)
         return date(self.year, self.number + 1, 1) - timedelta(days=1)
 
+    @property
+    def before(self) -> Month:
+        """The month before this one."""
+        return Month(self.year, self.number - 1) if self.number > 1 else Month(self.year - 1, 12)
+
     def ends_at(self, zone: tzinfo) -> datetime:
         """The first instant after the month."""
         return end_of_day(self.last_day, zone)

@@ -1,0 +1,135 @@
+"""Which months of which users are closed, and which are over and wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from billing_db import Connection, atomic, execute_many, fetch_all, fetch_one
+from turf_saas.many import named, parts, places
+from turf_saas.month_use import Used, as_json
+from turf_saas.values import Month, UserId, instant_text
+
+# Who has something in a month: use, a fee that began in it, or an item that waits for its invoice.
+_TOUCHED = """SELECT user_id, month FROM usage_counters
+               WHERE tenant_id = :tenant_id AND used > 0 AND month {0}
+              UNION
+              SELECT user_id, month FROM billing_periods
+               WHERE tenant_id = :tenant_id AND invoice_id IS NULL AND fee_cents > 0 AND month {0}
+              UNION
+              SELECT user_id, month FROM billing_pending_items
+               WHERE tenant_id = :tenant_id AND invoice_id IS NULL AND month {0}"""
+# Whose closed months have something that their invoices did not know.
+_LEFT_OVER = """SELECT c.user_id FROM usage_counters AS c
+                  JOIN billing_invoiced_months AS m ON m.user_id = c.user_id AND m.month = c.month
+                 WHERE c.tenant_id = :tenant_id AND c.month < :month AND c.used <> COALESCE(c.billed, 0)
+                UNION
+                SELECT b.user_id FROM billing_periods AS b
+                  JOIN billing_invoiced_months AS m ON m.user_id = b.user_id AND m.month = b.month
+                 WHERE b.tenant_id = :tenant_id AND b.month < :month AND b.invoice_id IS NULL AND b.fee_cents > 0
+                UNION
+                SELECT p.user_id FROM billing_pending_items AS p
+                  JOIN billing_invoiced_months AS m ON m.user_id = p.user_id AND m.month = p.month
+                 WHERE p.tenant_id = :tenant_id AND p.month < :month AND p.invoice_id IS NULL"""
+_NOT_CLOSED = """NOT EXISTS (SELECT 1 FROM billing_invoiced_months AS closed
+                              WHERE closed.user_id = found.user_id AND closed.month = {0})"""
+
+
+class Closed(NamedTuple):
+    """A user's month that is closed: with its invoice, or without one; and all of its use that was known."""
+
+    user_id: UserId
+    invoice_id: int | None
+    used: dict[str, Used]
+
+
+def is_closed(db: Connection, user_id: UserId, month: Month) -> bool:
+    return bool(list_closed(db, [user_id], month))
+
+
+def list_closed(db: Connection, user_ids: Sequence[UserId], month: Month) -> set[UserId]:
+    """Which of the users have closed the month."""
+    found: set[UserId] = set()
+    for part in parts(user_ids):
+        rows = fetch_all(
+            db,
+            f"""SELECT user_id FROM billing_invoiced_months
+                 WHERE month = :month AND user_id IN ({places(part)})""",  # noqa: S608
+            month=str(month),
+            **named(part),
+        )
+        found.update(row["user_id"] for row in rows)
+    return found
+
+
+def list_open_months(db: Connection, tenant_id: int, last: Month) -> list[Month]:
+    """The months up to the last closed one that somebody has not closed, the oldest first."""
+    rows = fetch_all(
+        db,
+        f"""SELECT DISTINCT month FROM ({_TOUCHED.format("<= :last")}) AS found
+             WHERE {_NOT_CLOSED.format("found.month")} ORDER BY month""",  # noqa: S608
+        tenant_id=tenant_id,
+        last=str(last),
+    )
+    months = {month for row in rows if (month := Month.parse(row["month"])) is not None}
+    return sorted({*months, last})
+
+
+def list_users(db: Connection, tenant_id: int, month: Month) -> list[UserId]:
+    """Whose month is to be closed: it has something of him, or takes what is left over from earlier ones."""
+    rows = fetch_all(
+        db,
+        f"""SELECT DISTINCT user_id FROM (
+                SELECT user_id FROM ({_TOUCHED.format("= :month")}) AS touched
+                UNION {_LEFT_OVER}) AS found
+             WHERE {_NOT_CLOSED.format(":month")} ORDER BY user_id""",  # noqa: S608
+        tenant_id=tenant_id,
+        month=str(month),
+    )
+    return [row["user_id"] for row in rows]
+
+
+def count_invoiced(db: Connection, tenant_id: int, month: Month) -> int:
+    """How many invoices of the month there are."""
+    row = fetch_one(
+        db,
+        """SELECT COUNT(*) AS many FROM billing_invoiced_months
+            WHERE tenant_id = :tenant_id AND month = :month AND invoice_id IS NOT NULL""",
+        tenant_id=tenant_id,
+        month=str(month),
+    )
+    return int(row["many"]) if row else 0
+
+
+def close_months(db: Connection, now: datetime, tenant_id: int, month: Month, closed: Iterable[Closed]) -> None:
+    """Once each; a second time is a UniqueConflict. What was read of their use is billed: what comes now is late."""
+    rows, sums = [], []
+    for user_id, invoice_id, used in closed:
+        rows.append(
+            {
+                "user_id": user_id,
+                "month": str(month),
+                "tenant_id": tenant_id,
+                "invoice_id": invoice_id,
+                "billed": as_json(used) if invoice_id is None and used else None,
+                "now": instant_text(now),
+            }
+        )
+        sums += [
+            {"user_id": user_id, "month": str(month), "metric": metric, "total": of.total}
+            for metric, of in used.items()
+        ]
+    with atomic(db):
+        execute_many(
+            db,
+            """INSERT INTO billing_invoiced_months (user_id, month, tenant_id, invoice_id, billed, closed_at)
+               VALUES (:user_id, :month, :tenant_id, :invoice_id, :billed, :now)""",
+            rows,
+        )
+        execute_many(
+            db,
+            """UPDATE usage_counters SET billed = :total
+                WHERE user_id = :user_id AND month = :month AND metric = :metric""",
+            sums,
+        )

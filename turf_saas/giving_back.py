@@ -1,0 +1,89 @@
+"""What an issued invoice has charged too much is given back on it, by credit notes that nobody has to ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from billing_db import Connection, atomic, execute, fetch_all
+from turf_saas import credit_notes, invoices
+from turf_saas.credit_notes import Wanted
+from turf_saas.invoice_drafts import PendingCredit
+from turf_saas.invoices import Invoice
+from turf_saas.late_usage import LateUse
+from turf_saas.periods import start_of_day
+from turf_saas.settings import Settings
+from turf_saas.values import instant_text
+
+LATE = "late_usage"
+CHANGE = "subscription_change"
+
+
+def give_back_items(
+    db: Connection, now: datetime, settings: Settings, pending: Iterable[PendingCredit]
+) -> list[Invoice]:
+    """Credits of fees and charges that were invoiced before them. The caller's transaction holds the register."""
+    notes = []
+    with atomic(db):
+        for credit in pending:
+            invoice = invoices.get_by_id(db, credit.invoice_id)
+            position = position_of(invoice, credit.credits_item_id, credit.billing_period_id)
+            wanted = [Wanted(position, credit.amount_cents)] if position is not None else []
+            note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE)
+            execute(
+                db,
+                "UPDATE billing_pending_items SET invoice_id = :invoice_id WHERE id = :id AND invoice_id IS NULL",
+                invoice_id=note.id if note else invoice.id,
+                id=credit.item_id,
+            )
+            notes += [note] if note else []
+    return notes
+
+
+def position_of(invoice: Invoice, item_id: int | None, period_id: int | None) -> int | None:
+    """Where the invoice has a charge, or, without one, the fee of a period."""
+    name, wanted = ("item_id", item_id) if item_id is not None else ("period_id", period_id)
+    for position, line in enumerate(invoice.lines, start=1):
+        if line.kind in ("base", "charge") and json.loads(line.origin).get(name) == wanted:
+            return position
+    return None
+
+
+def give_back_late(db: Connection, now: datetime, settings: Settings, late: Sequence[LateUse]) -> list[Invoice]:
+    """Use that became less: on the invoices that billed it, the newest first."""
+    notes = []
+    with atomic(db):
+        for one in late:
+            rest = -one.amount_cents
+            for invoice_id, position, charged in _list_billed(db, settings, one):
+                part = min(rest, charged)
+                note = credit_notes.give_back(db, now, settings, invoice_id, [Wanted(position, part)], reason=LATE)
+                if note is not None:
+                    notes.append(note)
+                    rest -= _taken(note)
+                if rest <= 0:
+                    break
+    return notes
+
+
+def _taken(note: Invoice) -> int:
+    """How much of the line was given back, in the line's own terms."""
+    return -sum(line.amount_cents for line in note.lines)
+
+
+def _list_billed(db: Connection, settings: Settings, late: LateUse) -> list[tuple[int, int, int]]:
+    """The lines that billed the month's use of the metric: invoice, position and amount, the newest first."""
+    rows = fetch_all(
+        db,
+        """SELECT l.invoice_id, l.position, l.amount_cents
+             FROM invoices AS i JOIN billing_invoice_lines AS l ON l.invoice_id = i.id
+            WHERE i.user_id = :user_id AND i.kind = 'period' AND l.metric = :metric AND l.amount_cents > 0
+              AND ((l.kind = 'overage' AND i.month = :month) OR (l.kind = 'late' AND l.period_start = :start))
+            ORDER BY l.invoice_id DESC, l.position DESC""",
+        user_id=late.user_id,
+        metric=late.metric,
+        month=str(late.month),
+        start=instant_text(start_of_day(late.month.first_day, settings.timezone)),
+    )
+    return [(row["invoice_id"], row["position"], row["amount_cents"]) for row in rows]

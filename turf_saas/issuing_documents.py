@@ -1,0 +1,205 @@
+"""A user's month as the document that will be issued: its draft, what is late, the VAT of each line, and who is who."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from billing_db import Connection
+from turf_saas import profiles
+from turf_saas.buyer import Buyer
+from turf_saas.errors import BillingError, Conflict
+from turf_saas.invoice_documents import Document, DocumentLine, DocumentTax
+from turf_saas.invoice_drafts import Draft, DraftLine, read_drafts
+from turf_saas.invoice_totals import TaxedLine, Totals, total
+from turf_saas.late_usage import LateUse, late_line, list_late
+from turf_saas.mentions import mentions_of
+from turf_saas.month_use import as_json
+from turf_saas.periods import start_of_day
+from turf_saas.seller import Seller, seller_of
+from turf_saas.settings import Settings
+from turf_saas.tax import TaxDecision, decide, rate_text
+from turf_saas.values import Month, UserId, instant_text, local_day
+
+logger = logging.getLogger("turf_saas.billing")
+
+Decisions = Sequence[TaxDecision]  # one for each line
+# As the host's own tax function is called.
+TaxOf = Callable[[Seller, Buyer, Sequence[DraftLine], date], Decisions]
+
+
+class Asked(NamedTuple):
+    """What the host's tax function has said of which lines."""
+
+    lines: tuple[DraftLine, ...]
+    decisions: tuple[TaxDecision, ...]
+
+
+class Composed(NamedTuple):
+    """A user's month. Without lines nothing is to be billed, and there is no document."""
+
+    draft: Draft
+    late: Sequence[LateUse]
+    decisions: Decisions
+    totals: Totals
+    document: Document | None
+
+
+class Composer:
+    """The months of many users, read by whole statements and put together one by one."""
+
+    def __init__(
+        self,
+        db: Connection,
+        now: datetime,
+        settings: Settings,
+        tenant_id: int,
+        user_ids: Sequence[UserId],
+        month: Month,
+    ) -> None:
+        self._settings, self._month = settings, month
+        self._today = local_day(now, settings.timezone)
+        self._due_on = (self._today + timedelta(days=settings.payment_days)).isoformat()
+        self._start = instant_text(start_of_day(month.first_day, settings.timezone))
+        self._end = instant_text(month.ends_at(settings.timezone))
+        self._seller = seller_of(settings)
+        self._seller_text = _json(self._seller.snapshot())
+        self._nobody = Buyer(country=self._seller.country)
+        self._drafts = read_drafts(db, settings, tenant_id, user_ids, month)
+        self._late = list_late(db, settings, tenant_id, user_ids, month)
+        self._buyers = profiles.list_profiles(db, settings, user_ids)
+        self._mentions: dict[tuple[str, tuple[TaxDecision, ...]], str] = {}
+
+    def lines(self, user_id: UserId, locale: str | None = None) -> tuple[DraftLine, ...]:
+        """What will stand on the invoice, before VAT."""
+        return self._draft(user_id, locale).lines
+
+    def ask(self, user_id: UserId, tax_of: TaxOf) -> Asked:
+        """What the host's tax function says of the lines. It may take its time: nothing is locked."""
+        lines = self.lines(user_id)
+        if not lines:
+            return Asked((), ())
+        return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._today)))
+
+    def compose(self, user_id: UserId, asked: Asked | None = None, locale: str | None = None) -> Composed:
+        """The document. Conflict where the VAT is not known, the sum is negative, or the lines are not as asked."""
+        draft, buyer = self._draft(user_id, locale), self._buyer(user_id)
+        if asked is not None and asked.lines != draft.lines:
+            raise Conflict("draft_changed")
+        late = self._late.get(user_id, [])
+        decisions = asked.decisions if asked else self._decide(buyer, draft)
+        totals = total(
+            [
+                TaxedLine(line.amount_cents, decision.category, decision.rate, line.tax_behavior)
+                for line, decision in zip(draft.lines, decisions, strict=True)
+            ]
+        )
+        if totals.amount_cents < 0:
+            raise Conflict("invoice_negative", month=str(self._month), amount_cents=totals.amount_cents)
+        document = self._document(draft, buyer, decisions, totals) if draft.lines else None
+        return Composed(draft, late, decisions, totals, document)
+
+    def _draft(self, user_id: UserId, locale: str | None) -> Draft:
+        settings = self._settings
+        locale = locale or self._buyer(user_id).locale or settings.locale
+        draft = self._drafts.of(user_id, locale)
+        late = [one for one in self._late.get(user_id, ()) if one.amount_cents > 0]
+        if not late:
+            return draft
+        currencies = {draft.currency} if draft.lines else set()
+        if len(currencies := currencies | {one.currency for one in late}) > 1:
+            names = ", ".join(sorted(currencies))
+            raise Conflict("currencies_mixed", month=str(self._month), currencies=names)
+        lines = (*draft.lines, *(late_line(settings, one, locale) for one in late))
+        return replace(draft, lines=lines, currency=late[0].currency)
+
+    def _buyer(self, user_id: UserId) -> Buyer:
+        return self._buyers.get(user_id, self._nobody)
+
+    def _decide(self, buyer: Buyer, draft: Draft) -> Decisions:
+        return (decide(self._seller, buyer, self._today),) * len(draft.lines) if draft.lines else ()
+
+    def _document(self, draft: Draft, buyer: Buyer, decisions: Decisions, totals: Totals) -> Document:
+        said = {(decision.category, decision.rate): decision for decision in reversed(decisions)}
+        return Document(
+            "period",
+            draft.user_id,
+            str(self._month),
+            self._start,
+            self._end,
+            draft.plan,
+            draft.currency,
+            self._due_on,
+            buyer.locale or self._settings.locale,
+            self._seller_text,
+            _json(buyer.snapshot()),
+            self._mentions_of(buyer, tuple(said.values())),
+            tuple(map(_line, draft.lines, decisions, totals.lines_net_cents)),
+            tuple(
+                DocumentTax(
+                    tax.category,
+                    rate_text(tax.rate),
+                    tax.base_cents,
+                    tax.tax_cents,
+                    said[tax.category, tax.rate].vatex,
+                    said[tax.category, tax.rate].mention,
+                )
+                for tax in totals.taxes
+            ),
+            as_json(draft.used),
+        )
+
+    def _mentions_of(self, buyer: Buyer, decisions: tuple[TaxDecision, ...]) -> str:
+        key = (buyer.kind, decisions)
+        if key not in self._mentions:
+            self._mentions[key] = _json(mentions_of(self._settings.mentions, self._seller, buyer.kind, decisions))
+        return self._mentions[key]
+
+
+def ask_for_taxes(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    user_ids: Sequence[UserId],
+    month: Month,
+    tax_of: TaxOf,
+) -> Mapping[UserId, Asked | BillingError]:
+    """What the host's tax function says of each user's month, before anything is locked; or why it could not."""
+    composer = Composer(db, now, settings, tenant_id, user_ids, month)
+    found: dict[UserId, Asked | BillingError] = {}
+    for user_id in user_ids:
+        try:
+            found[user_id] = composer.ask(user_id, tax_of)
+        except BillingError as error:
+            found[user_id] = error
+        except Exception:  # the host's own code, and perhaps a service behind it
+            logger.exception("the tax function failed")
+            found[user_id] = Conflict("tax_failed")
+    return found
+
+
+def _line(line: DraftLine, decision: TaxDecision, net_cents: int) -> DocumentLine:
+    return DocumentLine(
+        line.kind,
+        line.description,
+        line.metric,
+        line.quantity,
+        line.unit_amount,
+        line.amount_cents,
+        line.tax_behavior,
+        net_cents,
+        decision.category,
+        decision.rate_text,
+        line.period_start,
+        line.period_end,
+        _json(line.origin),
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
