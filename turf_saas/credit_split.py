@@ -13,11 +13,15 @@ from turf_saas.tax import Category
 
 
 class CreditLine(NamedTuple):
-    """What is taken back of one line: net, positive; negative where a discount is taken back too."""
+    """What is taken back of one line: net, positive; negative where a discount is taken back too.
+
+    gross_cents: of a line whose price includes its VAT, what it cost.
+    """
 
     net_cents: int
     category: Category
     rate: Decimal
+    gross_cents: int | None = None
 
 
 def left_of(invoice: Iterable[Tax], credited: Iterable[Tax] = ()) -> tuple[Tax, ...]:
@@ -79,22 +83,30 @@ def _gross_part(left: Tax, gross_cents: int) -> Tax:
 
 
 def _by_lines(left: Sequence[Tax], lines: Sequence[CreditLine]) -> tuple[Tax, ...]:
-    sums: dict[tuple[Category, Decimal], int] = {}
+    sums: dict[tuple[Category, Decimal], list[int]] = {}  # net, and of it what includes its VAT: net and that VAT
     for line in lines:
-        sums[line.category, line.rate] = sums.get((line.category, line.rate), 0) + line.net_cents
-    wanted = {key: net for key, net in sums.items() if net}
-    if not wanted or any(net < 0 for net in wanted.values()):
+        group = sums.setdefault((line.category, line.rate), [0, 0, 0])
+        group[0] += line.net_cents
+        if line.gross_cents is not None:
+            group[1] += line.net_cents
+            group[2] += line.gross_cents - line.net_cents
+    wanted = {key: group for key, group in sums.items() if group[0]}
+    if not wanted or any(group[0] < 0 for group in wanted.values()):
         raise InvalidInput("credit_invalid", field="lines")
     of = {(tax.category, tax.rate): tax for tax in left}
-    for key, net in wanted.items():
+    for key, (net, _, _) in wanted.items():
         found = of.get(key)
         if found is None or net > found.base_cents:
             raise Conflict("credit_too_large", left=found.base_cents if found else 0)
-    return ordered(_net_part(of[key], net) for key, net in wanted.items())
+    taken = ordered(_net_part(of[key], *group) for key, group in wanted.items())
+    if gross_of(taken) > gross_of(left):  # a rate that came to less than nothing has taken part of it
+        raise Conflict("credit_too_large", left=gross_of(left))
+    return taken
 
 
-def _net_part(left: Tax, net_cents: int) -> Tax:
-    """The part of a rate that has this net: its VAT by the rate, not more than is left."""
+def _net_part(left: Tax, net_cents: int, inclusive_cents: int, inside_cents: int) -> Tax:
+    """The part of a rate that has this net: its VAT by the rate and as it was inside, not more than is left."""
     if net_cents == left.base_cents:
         return left
-    return Tax(left.category, left.rate, net_cents, max(0, min(tax_of(net_cents, left.rate), left.tax_cents)))
+    tax_cents = tax_of(net_cents - inclusive_cents, left.rate) + inside_cents
+    return Tax(left.category, left.rate, net_cents, max(0, min(tax_cents, left.tax_cents)))
