@@ -74,13 +74,9 @@ class Composer:
         self._buyers = profiles.list_profiles(db, settings, user_ids)
         self._mentions: dict[tuple[str, tuple[TaxDecision, ...]], str] = {}
 
-    def lines(self, user_id: UserId, locale: str | None = None) -> tuple[DraftLine, ...]:
-        """What will stand on the invoice, before VAT."""
-        return self._draft(user_id, locale).lines
-
-    def ask(self, user_id: UserId, tax_of: TaxOf) -> Asked:
+    def ask(self, user_id: UserId, tax_of: TaxOf, locale: str | None = None) -> Asked:
         """What the host's tax function says of the lines. It may take its time: nothing is locked."""
-        lines = self.lines(user_id)
+        lines = self._draft(user_id, locale).lines
         if not lines:
             return Asked((), ())
         return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._today)))
