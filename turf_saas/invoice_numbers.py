@@ -73,7 +73,9 @@ def _open(db: Connection, tenant_id: int, series: str, first: int) -> int:
     return execute(
         db,
         """INSERT INTO billing_invoice_series (tenant_id, series, first_number, last_number)
-           VALUES (:tenant_id, :series, :first, :first - 1) ON CONFLICT DO NOTHING""",
+           SELECT :tenant_id, :series, :first, :first - 1
+            WHERE NOT EXISTS (SELECT 1 FROM billing_invoice_series WHERE tenant_id = :tenant_id AND series = :series)
+           ON CONFLICT DO NOTHING""",
         tenant_id=tenant_id,
         series=series,
         first=first,

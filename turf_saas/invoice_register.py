@@ -52,9 +52,9 @@ def issue(
             lines += _numbered(document.lines, invoice_id, tenant_id)
             taxes += _numbered(document.taxes, invoice_id, tenant_id)
         _write(db, rows, lines, taxes)
-        _end_chain(db, tenant_id, position, previous, at)
         issued = [Issued(*each) for each in zip(ids, (number.text for number in numbers), documents, strict=True)]
         _write_ledger(db, at, tenant_id, issued)
+        _end_chain(db, tenant_id, position, previous, at)  # from here on their ledger gets no further row
         _add_revenue(db, tenant_id, Month.of(at, settings.timezone), documents)
     return issued
 

@@ -1,4 +1,5 @@
--- What was issued is never changed, but for where it stands: status, and once each paid_at, pdf_path, stripe_invoice_id.
+-- What was issued is never changed, but for where it stands: status, and once each paid_at, pdf_path and
+-- stripe_invoice_id.
 
 CREATE FUNCTION billing_freeze_invoice() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -105,22 +106,46 @@ END $$;
 CREATE TRIGGER billing_invoice_taxes_summed AFTER INSERT ON billing_invoice_taxes
     FOR EACH ROW EXECUTE FUNCTION billing_add_tax();
 
--- So are the rows of the ledger that tell of it.
+-- So are the rows of the ledger that tell of it: written with it, before the chain has moved on to it. Only money that
+-- goes out is added later.
 CREATE FUNCTION billing_keep_transaction() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    before transactions := OLD;
 BEGIN
-    IF (SELECT hash FROM invoices WHERE id = OLD.invoice_id) IS NOT NULL
-        AND (TG_OP = 'DELETE'
-          OR (NEW.id, NEW.user_id, NEW.invoice_id, NEW.type, NEW.amount_cents, NEW.currency, NEW.tenant_id)
-             IS DISTINCT FROM
-             (OLD.id, OLD.user_id, OLD.invoice_id, OLD.type, OLD.amount_cents, OLD.currency, OLD.tenant_id)) THEN
-        RAISE EXCEPTION 'a row of the ledger of an issued invoice is never changed' USING ERRCODE = 'check_violation';
+    IF (SELECT hash FROM invoices WHERE id = OLD.invoice_id) IS NOT NULL THEN
+        IF TG_OP = 'DELETE' THEN
+            RAISE EXCEPTION 'a row of the ledger of an issued invoice is never deleted'
+                USING ERRCODE = 'check_violation';
+        END IF;
+        IF OLD.stripe_payment_intent_id IS NULL THEN
+            before.stripe_payment_intent_id := NEW.stripe_payment_intent_id;
+        END IF;
+        IF before IS DISTINCT FROM NEW THEN
+            RAISE EXCEPTION 'a row of the ledger of an issued invoice is never changed'
+                USING ERRCODE = 'check_violation';
+        END IF;
+    ELSIF TG_OP = 'UPDATE' AND NEW.invoice_id IS DISTINCT FROM OLD.invoice_id
+        AND (SELECT hash FROM invoices WHERE id = NEW.invoice_id) IS NOT NULL THEN
+        RAISE EXCEPTION 'the ledger of an issued invoice gets no further row' USING ERRCODE = 'check_violation';
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
 CREATE TRIGGER transactions_frozen BEFORE UPDATE OR DELETE ON transactions
     FOR EACH ROW EXECUTE FUNCTION billing_keep_transaction();
 
--- A series only counts up.
+CREATE FUNCTION billing_add_transaction() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM invoices AS i JOIN billing_invoice_chains AS c ON c.tenant_id = i.tenant_id
+                WHERE i.id = NEW.invoice_id AND i.hash IS NOT NULL AND i.chain_position <= c.position) THEN
+        RAISE EXCEPTION 'the ledger of an issued invoice gets no further row' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transactions_not_added BEFORE INSERT ON transactions
+    FOR EACH ROW WHEN (NEW.type <> 'refund' AND NEW.invoice_id IS NOT NULL)
+    EXECUTE FUNCTION billing_add_transaction();
+
+-- A series only counts up, and so does a chain.
 CREATE FUNCTION billing_count_series_up() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
@@ -134,3 +159,20 @@ BEGIN
 END $$;
 CREATE TRIGGER billing_invoice_series_counts_up BEFORE UPDATE OR DELETE ON billing_invoice_series
     FOR EACH ROW EXECUTE FUNCTION billing_count_series_up();
+CREATE TRIGGER billing_invoice_series_not_emptied BEFORE TRUNCATE ON billing_invoice_series
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_keep_all_issued();
+
+CREATE FUNCTION billing_grow_chain() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'a chain of invoices is never deleted' USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.tenant_id <> OLD.tenant_id OR NEW.position <= OLD.position THEN
+        RAISE EXCEPTION 'a chain of invoices only grows' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER billing_invoice_chains_grow BEFORE UPDATE OR DELETE ON billing_invoice_chains
+    FOR EACH ROW EXECUTE FUNCTION billing_grow_chain();
+CREATE TRIGGER billing_invoice_chains_not_emptied BEFORE TRUNCATE ON billing_invoice_chains
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_keep_all_issued();
