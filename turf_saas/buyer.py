@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from turf_saas.accounts import MAX_EMAIL, clean_email
@@ -44,7 +44,7 @@ class Buyer:
 
     def snapshot(self) -> dict[str, str]:
         """As it is kept on an invoice: plain, with what is known."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def buyer_from(given: Mapping[str, Any]) -> Buyer:

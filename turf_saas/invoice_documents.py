@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from turf_saas.invoice_drafts import LineKind
 from turf_saas.money import share
 from turf_saas.plans import TaxBehavior
-from turf_saas.values import UserId
+from turf_saas.values import UserId, compact_json
 
 DocumentKind = Literal["period", "stripe", "manual", "credit_note"]
 LedgerType = Literal["subscription", "overage", "credit"]
@@ -96,7 +95,7 @@ def hash_of(
 ) -> str:
     """SHA-256 over the hash before and the document: its row (by HASHED), its lines and its taxes in their order."""
     content = [[row[name] for name in HASHED], list(lines), list(taxes)]
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = compact_json(content)
     return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from billing_db import Connection, Row, fetch_all
 from turf_saas.errors import Conflict
@@ -15,10 +17,10 @@ from turf_saas.month_rating import ReadMonths, read_months
 from turf_saas.month_use import Used
 from turf_saas.periods import start_of_day
 from turf_saas.plans import TaxBehavior
-from turf_saas.prices import decimal_text, price_as_json
-from turf_saas.rating import RatedLine
+from turf_saas.prices import Price, decimal_text, price_as_json
+from turf_saas.rating import RatedLine, Span
 from turf_saas.settings import Settings
-from turf_saas.values import Month, UserId, end_of_day, instant_text
+from turf_saas.values import Month, UserId, compact_json, end_of_day, instant_text
 
 LineKind = Literal["base", "overage", "credit", "charge", "late", "item", "discount"]
 
@@ -28,15 +30,15 @@ class DraftLine:
     """One line, VAT not decided yet: `amount_cents` includes it where the price does."""
 
     kind: LineKind
-    description: str
     amount_cents: int
     tax_behavior: TaxBehavior
+    description: str
     quantity: str = "1"
     unit_amount: str | None = None
     metric: str | None = None
     period_start: str | None = None
     period_end: str | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "{}"  # JSON
 
 
 class PendingCredit(NamedTuple):
@@ -128,30 +130,34 @@ def _base_lines(period: Row, locale: str) -> list[DraftLine]:
     full = period["starts_at"] == period["nominal_start"]
     fee = DraftLine(
         "base",
-        say("line_base" if full else "line_base_part", locale, plan=period["name"]),
         period["fee_cents"],
         period["tax_behavior"],
+        say("line_base" if full else "line_base_part", locale, plan=period["name"]),
         unit_amount=decimal_text(from_cents(period["fee_cents"], period["currency"])),
-        origin={
-            "period_id": period["id"],
-            "plan": period["code"],
-            "version": period["version"],
-            "amount_cents": period["amount_cents"],
-            "fee_cents": period["fee_cents"],
-            "nominal_start": period["nominal_start"],
-            "nominal_end": period["nominal_end"],
-        },
+        origin=compact_json(
+            {
+                "period_id": period["id"],
+                "plan": period["code"],
+                "version": period["version"],
+                "amount_cents": period["amount_cents"],
+                "fee_cents": period["fee_cents"],
+                "nominal_start": period["nominal_start"],
+                "nominal_end": period["nominal_end"],
+            }
+        ),
         **span,
     )
     if not period["discount_cents"]:
         return [fee]
     discount = DraftLine(
         "discount",
-        say("line_discount", locale, plan=period["name"]),
         -period["discount_cents"],
         period["tax_behavior"],
+        say("line_discount", locale, plan=period["name"]),
         unit_amount=decimal_text(from_cents(-period["discount_cents"], period["currency"])),
-        origin={"period_id": period["id"], "plan": period["code"], "redemption_id": period["redemption_id"]},
+        origin=compact_json(
+            {"period_id": period["id"], "plan": period["code"], "redemption_id": period["redemption_id"]}
+        ),
         **span,
     )
     return [fee, discount]
@@ -161,20 +167,29 @@ def _overage_line(settings: Settings, line: RatedLine, locale: str) -> DraftLine
     charge = line.charge
     return DraftLine(
         "overage",
-        say("line_overage", locale, plan=line.plan, metric=line.metric),
         charge.amount_cents,
         line.tax_behavior,
         quantity=decimal_text(charge.quantity),
         unit_amount=None if charge.unit_amount is None else decimal_text(charge.unit_amount),
         metric=line.metric,
-        period_start=instant_text(start_of_day(line.first_day, settings.timezone)),
-        period_end=instant_text(end_of_day(line.last_day, settings.timezone)),
-        origin={
-            "plan": line.plan,
-            "price": price_as_json(line.price),
-            "spans": [[first.isoformat(), last.isoformat(), included] for first, last, included in line.spans],
-        },
+        **_told(settings.timezone, locale, line.plan, line.price, line.spans),
     )
+
+
+@lru_cache(maxsize=1024)  # the same for all who were on the plan in the same days
+def _told(zone: tzinfo, locale: str, plan: str, price: Price, spans: tuple[Span, ...]) -> dict[str, str]:
+    return {
+        "description": say("line_overage", locale, plan=plan, metric=price.metric),
+        "period_start": instant_text(start_of_day(spans[0].first_day, zone)),
+        "period_end": instant_text(end_of_day(spans[-1].last_day, zone)),
+        "origin": compact_json(
+            {
+                "plan": plan,
+                "price": price_as_json(price),
+                "spans": [[first.isoformat(), last.isoformat(), included] for first, last, included in spans],
+            }
+        ),
+    }
 
 
 def _item_line(item: Row, locale: str) -> DraftLine:
@@ -183,14 +198,14 @@ def _item_line(item: Row, locale: str) -> DraftLine:
     unit = item["unit_amount"] or decimal_text(from_cents(item["amount_cents"], item["currency"]))
     return DraftLine(
         item["kind"],
-        told,
         item["amount_cents"],
         (item["to_behavior"] if item["kind"] == "charge" else item["from_behavior"]) or "exclusive",
+        told,
         quantity=item["quantity"] or "1",
         unit_amount=unit,
         period_start=item["period_start"],
         period_end=item["period_end"],
-        origin={"item_id": item["id"], "period_id": item["billing_period_id"]},
+        origin=compact_json({"item_id": item["id"], "period_id": item["billing_period_id"]}),
     )
 
 

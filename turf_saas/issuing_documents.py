@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from turf_saas.periods import start_of_day
 from turf_saas.seller import Seller, seller_of
 from turf_saas.settings import Settings
 from turf_saas.tax import TaxDecision, decide, rate_text
-from turf_saas.values import Month, UserId, instant_text, local_day
+from turf_saas.values import Month, UserId, compact_json, instant_text, local_day
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -67,7 +66,7 @@ class Composer:
         self._start = instant_text(start_of_day(month.first_day, settings.timezone))
         self._end = instant_text(month.ends_at(settings.timezone))
         self._seller = seller_of(settings)
-        self._seller_text = _json(self._seller.snapshot())
+        self._seller_text = compact_json(self._seller.snapshot())
         self._nobody = Buyer(country=self._seller.country)
         self._drafts = read_drafts(db, settings, tenant_id, user_ids, month)
         self._late = list_late(db, settings, tenant_id, user_ids, month)
@@ -132,7 +131,7 @@ class Composer:
             self._due_on,
             buyer.locale or self._settings.locale,
             self._seller_text,
-            _json(buyer.snapshot()),
+            compact_json(buyer.snapshot()),
             self._mentions_of(buyer, tuple(said.values())),
             tuple(map(_line, draft.lines, decisions, totals.lines_net_cents)),
             tuple(
@@ -152,7 +151,9 @@ class Composer:
     def _mentions_of(self, buyer: Buyer, decisions: tuple[TaxDecision, ...]) -> str:
         key = (buyer.kind, decisions)
         if key not in self._mentions:
-            self._mentions[key] = _json(mentions_of(self._settings.mentions, self._seller, buyer.kind, decisions))
+            self._mentions[key] = compact_json(
+                mentions_of(self._settings.mentions, self._seller, buyer.kind, decisions)
+            )
         return self._mentions[key]
 
 
@@ -193,9 +194,5 @@ def _line(line: DraftLine, decision: TaxDecision, net_cents: int) -> DocumentLin
         decision.rate_text,
         line.period_start,
         line.period_end,
-        _json(line.origin),
+        line.origin,
     )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -23,7 +23,7 @@ from turf_saas.prices import price_as_json
 from turf_saas.pricing import calculate
 from turf_saas.rating import Part, parts_of, rated_quantity
 from turf_saas.settings import Settings
-from turf_saas.values import Month, UserId, instant_text
+from turf_saas.values import Month, UserId, compact_json, instant_text
 
 NOTHING = Used(0, "{}")
 
@@ -44,13 +44,15 @@ class LateUse:
     after: Used
 
     @property
-    def origin(self) -> dict[str, Any]:
-        return {
-            "month": str(self.month),
-            "parts": [_part_as_json(part) for part in self.parts],
-            "before": {str(day): quantity for day, quantity in self.before.items()},
-            "after": {str(day): quantity for day, quantity in self.after.days.items()},
-        }
+    def origin(self) -> str:
+        return compact_json(
+            {
+                "month": str(self.month),
+                "parts": [_part_as_json(part) for part in self.parts],
+                "before": self.before,
+                "after": self.after.days,
+            }
+        )
 
 
 def _part_as_json(part: Part) -> dict[str, Any]:
@@ -122,9 +124,9 @@ def late_line(settings: Settings, late: LateUse, locale: str) -> DraftLine:
     """What it costs more, with its original month."""
     return DraftLine(
         "late",
-        say("line_late", locale, metric=late.metric, month=str(late.month)),
         late.amount_cents,
         late.tax_behavior,
+        say("line_late", locale, metric=late.metric, month=str(late.month)),
         quantity=str(late.quantity),
         metric=late.metric,
         period_start=instant_text(start_of_day(late.month.first_day, settings.timezone)),

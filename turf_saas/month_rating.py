@@ -73,7 +73,9 @@ class ReadMonths:
 def _filled(segments: list[Segment], used: Mapping[str, Used]) -> list[Segment]:
     """The segments with what was used in each."""
     if len(segments) == 1:
-        return [replace(segments[0], used={metric: of.total for metric, of in used.items()})]
+        (whole,) = segments
+        totals = {metric: of.total for metric, of in used.items()}
+        return [Segment(whole.terms, whole.first_day, whole.last_day, whole.billed, totals)]
     days = {metric: of.days for metric, of in used.items()}
     return [
         replace(one, used={metric: _sum(of, one.first_day.day, one.last_day.day) for metric, of in days.items()})
