@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from turf_saas.invoice_drafts import LineKind
@@ -68,11 +69,11 @@ class Document:
     credited_invoice_id: int | None = None
     reason: str | None = None
 
-    @property
+    @cached_property
     def net_cents(self) -> int:
         return sum(line.net_cents for line in self.lines)
 
-    @property
+    @cached_property
     def tax_cents(self) -> int:
         return sum(tax.tax_cents for tax in self.taxes)
 

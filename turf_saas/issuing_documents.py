@@ -71,6 +71,7 @@ class Composer:
         self._drafts = read_drafts(db, settings, tenant_id, user_ids, month)
         self._late = list_late(db, settings, tenant_id, user_ids, month)
         self._buyers = profiles.list_profiles(db, settings, user_ids)
+        self._decided: dict[tuple[str | None, ...], TaxDecision] = {}
         self._mentions: dict[tuple[str, tuple[TaxDecision, ...]], str] = {}
 
     def ask(self, user_id: UserId, tax_of: TaxOf, locale: str | None = None) -> Asked:
@@ -116,7 +117,12 @@ class Composer:
         return self._buyers.get(user_id, self._nobody)
 
     def _decide(self, buyer: Buyer, draft: Draft) -> Decisions:
-        return (decide(self._seller, buyer, self._today),) * len(draft.lines) if draft.lines else ()
+        if not draft.lines:
+            return ()
+        key = (buyer.kind, buyer.country, buyer.vat_id)
+        if key not in self._decided:
+            self._decided[key] = decide(self._seller, buyer, self._today)
+        return (self._decided[key],) * len(draft.lines)
 
     def _document(self, draft: Draft, buyer: Buyer, decisions: Decisions, totals: Totals) -> Document:
         said = {(decision.category, decision.rate): decision for decision in reversed(decisions)}

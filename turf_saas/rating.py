@@ -164,6 +164,9 @@ def rate_month(segments: Sequence[Segment], currency: str) -> list[RatedLine]:
 
 def _above(part: Part, segments: Sequence[Segment]) -> int:
     """What was used in the part's days above what its plan's included quantity leaves after the days before."""
+    if len(segments) == 1:  # as for most users in most months
+        used, included = segments[0].used.get(part.price.metric, 0), part.spans[0].included
+        return 0 if included is None else max(0, used - included)
     spans, before, above = {span.first_day: span for span in part.spans}, 0, 0
     for segment in segments:
         used = segment.used.get(part.price.metric, 0)
