@@ -16,6 +16,9 @@ from turf_saas.settings import Settings
 from turf_saas.values import Month, instant_text, parse_instant
 
 
+AT_ONCE = 20  # rows in one INSERT: all of them are new, and lie together
+
+
 class Issued(NamedTuple):
     """A document that stands in the register."""
 
@@ -147,7 +150,7 @@ def _write(
         if values:
             names = list(values[0])
             places = ", ".join(f":{name}" for name in names)
-            execute_many(db, f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", values)  # noqa: S608
+            execute_many(db, f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", values, at_once=AT_ONCE)  # noqa: S608
 
 
 def _write_ledger(db: Connection, at: datetime, tenant_id: int, issued: Sequence[Issued]) -> None:
@@ -171,6 +174,7 @@ def _write_ledger(db: Connection, at: datetime, tenant_id: int, issued: Sequence
                                      created_at)
            VALUES (:tenant_id, :user_id, :invoice_id, :type, :amount_cents, :currency, :description, :now)""",
         rows,
+        at_once=AT_ONCE,
     )
 
 
