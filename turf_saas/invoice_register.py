@@ -15,7 +15,6 @@ from turf_saas.invoice_documents import NO_HASH, Document, hash_of, ledger_of
 from turf_saas.settings import Settings
 from turf_saas.values import Month, instant_text, parse_instant
 
-
 AT_ONCE = 20  # rows in one INSERT: all of them are new, and lie together
 
 
