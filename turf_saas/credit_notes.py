@@ -14,7 +14,7 @@ from turf_saas import account_credit, invoice_balances, invoice_register, invoic
 from turf_saas.credit_split import CreditLine, gross_of, left_of, split_credit
 from turf_saas.errors import Conflict, InvalidInput
 from turf_saas.invoice_documents import Document, DocumentLine, DocumentTax
-from turf_saas.invoice_totals import Tax, net_of
+from turf_saas.invoice_totals import Tax, net_of, tax_of
 from turf_saas.invoices import Invoice
 from turf_saas.messages import say
 from turf_saas.money import from_cents
@@ -55,6 +55,7 @@ class _Credited:
     taxes: tuple[Tax, ...]
     credited: tuple[Tax, ...]
     nets: dict[int, int]  # of each line, by its position
+    amounts: dict[int, int]  # the same in the line's own terms: with its VAT where its price includes it
 
     @property
     def left(self) -> tuple[Tax, ...]:
@@ -131,12 +132,21 @@ def _refuse_uncreditable(invoice: Invoice) -> None:
 def _look(db: Connection, invoice: Invoice) -> _Credited:
     notes = invoices.list_credit_notes(db, invoice.id)
     nets: dict[int, int] = {}
+    amounts: dict[int, int] = {}
     for line in (line for note in notes for line in note.lines):
         position = json.loads(line.origin).get("position")
         if position is not None:
             nets[position] = nets.get(position, 0) - line.net_cents
+            amounts[position] = amounts.get(position, 0) - _as_of(line, invoice.lines[position - 1])
     credited = tuple(_tax(tax) for note in notes for tax in note.taxes)
-    return _Credited(invoice, tuple(map(_tax, invoice.taxes)), credited, nets)
+    return _Credited(invoice, tuple(map(_tax, invoice.taxes)), credited, nets, amounts)
+
+
+def _as_of(credit: DocumentLine, line: DocumentLine) -> int:
+    """What was credited of a line, in the line's own terms."""
+    if credit.tax_behavior == line.tax_behavior:
+        return credit.amount_cents
+    return credit.net_cents + tax_of(credit.net_cents, Decimal(line.vat_rate))
 
 
 def _tax(tax: DocumentTax) -> Tax:
@@ -177,7 +187,7 @@ def _part(position: int, line: DocumentLine, net_cents: int, gross_cents: int | 
 
 
 def _capped(found: _Credited, wanted: Sequence[Wanted]) -> list[_Part]:
-    """What is wanted of each line, as far as its rate still has so much."""
+    """What is wanted of each line, as far as the line and its rate still have so much."""
     left = {(tax.category, tax.rate): tax for tax in found.left}
     parts = []
     for position, amount in wanted:
@@ -186,12 +196,13 @@ def _capped(found: _Credited, wanted: Sequence[Wanted]) -> list[_Part]:
         of = left.get(key)
         if of is None:
             continue
+        most = min(amount, line.amount_cents - found.amounts.get(position, 0))
         gross = None
         if line.tax_behavior == "inclusive":
-            gross = min(amount, of.gross_cents)
+            gross = min(most, of.gross_cents)
             net = of.base_cents if gross == of.gross_cents else min(net_of(gross, of.rate), of.base_cents)
         else:
-            net = min(amount, of.base_cents)
+            net = min(most, of.base_cents)
         if net > 0:
             parts.append(_part(position, line, net, gross))
             left[key] = Tax(*key, of.base_cents - net, of.tax_cents - (gross - net if gross is not None else 0))
@@ -291,8 +302,10 @@ def _lines(
 
 
 def _line_of_line(invoice: Invoice, part: _Part, locale: str) -> DocumentLine:
+    """In the terms of the line that is credited: with its VAT where its price includes it."""
     line = invoice.lines[part.position - 1]
-    return _line(
+    gross = part.credit.gross_cents
+    credit = _line(
         invoice,
         say("line_credit_note_of", locale, number=invoice.number, line=line.description),
         -part.credit.net_cents,
@@ -301,6 +314,10 @@ def _line_of_line(invoice: Invoice, part: _Part, locale: str) -> DocumentLine:
         (line.period_start, line.period_end),
         {"invoice_id": invoice.id, "position": part.position},
     )._replace(metric=line.metric)
+    if gross is None:
+        return credit
+    unit = decimal_text(from_cents(-gross, invoice.currency))
+    return credit._replace(amount_cents=-gross, tax_behavior="inclusive", unit_amount=unit)
 
 
 def _line(

@@ -21,7 +21,7 @@ CHANGE = "subscription_change"
 
 
 def give_back_items(
-    db: Connection, now: datetime, settings: Settings, pending: Iterable[PendingCredit]
+    db: Connection, now: datetime, settings: Settings, pending: Iterable[PendingCredit], *, by: str | None = None
 ) -> list[Invoice]:
     """Credits of fees and charges that were invoiced before them. The caller's transaction holds the register."""
     notes = []
@@ -30,7 +30,7 @@ def give_back_items(
             invoice = invoices.get_by_id(db, credit.invoice_id)
             position = position_of(invoice, credit.credits_item_id, credit.billing_period_id)
             wanted = [Wanted(position, credit.amount_cents)] if position is not None else []
-            note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE)
+            note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE, by=by)
             execute(
                 db,
                 "UPDATE billing_pending_items SET invoice_id = :invoice_id WHERE id = :id AND invoice_id IS NULL",

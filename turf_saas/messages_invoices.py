@@ -146,4 +146,26 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Montant invalide : créditer un nombre entier de centimes, au moins un.",
         "en": "Invalid amount: credit a whole number of cents, at least one.",
     },
+    # -- payments, and what waits for the next invoice
+    "payment_not_found": {"fr": "Paiement introuvable.", "en": "There is no such payment."},
+    "invoice_takes_no_payment": {
+        "fr": "{number} ({status}) ne peut recevoir de paiement.",
+        "en": "{number} ({status}) takes no payment.",
+    },
+    "received_in_future": {
+        "fr": "Un paiement est reçu au plus tard aujourd'hui, le {today}.",
+        "en": "A payment was received today, {today}, at the latest.",
+    },
+    "refund_too_large": {
+        "fr": "Il ne reste que {left} centimes de ce paiement à rembourser.",
+        "en": "Only {left} cents of this payment are left to refund.",
+    },
+    "refund_not_covered": {
+        "fr": "Il n'y a que {left} centimes à rembourser ici : le reste a payé d'autres factures, à créditer d'abord.",
+        "en": "Only {left} cents can be refunded here: the rest has paid other invoices, to be credited first.",
+    },
+    "item_amount_invalid": {
+        "fr": "quantity × unit_amount doit faire de 1 à {most} centimes une fois arrondi.",
+        "en": "quantity × unit_amount must come to 1 to {most} cents once it is rounded.",
+    },
 }

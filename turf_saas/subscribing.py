@@ -88,21 +88,31 @@ def get_sold_plan(db: Connection, tenant_id: int, code: str) -> Plan:
 
 def check_currency(db: Connection, user_id: UserId, plan: Plan, old: Plan | None = None) -> None:
     """A user has one currency: that of the first plan with a price that he was on, or is on without having paid yet."""
-    if not _has_price(plan):
+    if not has_price(plan):
         return
+    wanted = find_currency(db, user_id) or (old.currency if old and has_price(old) else plan.currency)
+    if wanted != plan.currency:
+        raise Conflict("currency_mismatch", currency=plan.currency, wanted=wanted)
+
+
+def find_currency(db: Connection, user_id: UserId) -> str | None:
+    """That of the first plan with a price that the user has paid for; without one, of what he has to pay once."""
     row = fetch_one(
         db,
         """SELECT p.currency FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
             WHERE b.user_id = :user_id AND (p.amount_cents > 0 OR p.prices <> '[]')
             ORDER BY b.id LIMIT 1""",
         user_id=user_id,
+    ) or fetch_one(
+        db,
+        "SELECT currency FROM billing_pending_items WHERE user_id = :user_id AND kind = 'item' ORDER BY id LIMIT 1",
+        user_id=user_id,
     )
-    wanted = row["currency"] if row else old.currency if old and _has_price(old) else plan.currency
-    if wanted != plan.currency:
-        raise Conflict("currency_mismatch", currency=plan.currency, wanted=wanted)
+    return row["currency"] if row else None
 
 
-def _has_price(plan: Plan) -> bool:
+def has_price(plan: Plan) -> bool:
+    """Whether anything of it is paid for: its fee, or what is used."""
     return bool(plan.amount_cents or plan.terms.prices)
 
 

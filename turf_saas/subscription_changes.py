@@ -8,14 +8,16 @@ from typing import Literal
 
 from billing_db import Connection, atomic
 from turf_saas import catalogue, discounts, proration as prorating, rollover
+from turf_saas.change_items import Change, add_items
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
+from turf_saas.invoice_register import hold_register
 from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
 from turf_saas.proration import Proration
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
 from turf_saas.subscribing import check_currency, get_sold_plan
-from turf_saas.subscription_periods import PaidPeriod, add_items, find_current, open_period, price_of, settle_change
+from turf_saas.subscription_periods import PaidPeriod, find_current, open_period, price_of, settle_change
 from turf_saas.subscriptions import Subscription, has_tried, hold_as_seen, update_subscription
 from turf_saas.values import instant_text, local_day
 
@@ -112,23 +114,14 @@ def cancel(
             return Changed(ended, Proration(), currency)
         money = Proration()
         if period is not None:
+            hold_register(db, subscription.tenant_id)
             since = period.clamped(at)
             money = prorating.cancel_now(
                 period.period, since, old_cents=period.price_cents, left_cents=period.left_cents
             )
             settle_change(db, period, money, price_cents=0, ends_at=since)
-            add_items(
-                db,
-                at,
-                settings,
-                subscription,
-                period,
-                money,
-                at=since,
-                old=rollover.find_version(db, subscription) or catalogue.get_version(db, period.plan_id),
-                new=None,
-                by=by,
-            )
+            old = rollover.find_version(db, subscription) or catalogue.get_version(db, period.plan_id)
+            add_items(db, at, settings, Change(subscription, period, since, old, None, by), money)
         ended = update_subscription(
             db,
             at,
@@ -194,6 +187,7 @@ def _change_now(
         if has_tried(db, subscription.user_id, new.code, but=subscription):
             raise Conflict("trial_used", plan=new.code)
     elif period is not None and prorate:
+        hold_register(db, subscription.tenant_id)  # after the subscription, before its period
         in_force = catalogue.get_version(db, period.plan_id)
         if new.interval != in_force.interval:
             money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
@@ -204,7 +198,7 @@ def _change_now(
                 period.period, since, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
             )
             settle_change(db, period, money, price_cents=price)
-            add_items(db, at, settings, subscription, period, money, at=since, old=old, new=new, by=by)
+            add_items(db, at, settings, Change(subscription, period, since, old, new, by), money)
     changed = update_subscription(
         db,
         at,
@@ -236,7 +230,7 @@ def _change_interval(
     turn = period.clamped(start_of_day(day, settings.timezone))
     left = prorating.cancel_now(period.period, turn, old_cents=period.price_cents, left_cents=period.left_cents)
     settle_change(db, period, left, price_cents=0, ends_at=turn)
-    add_items(db, at, settings, subscription, period, left, at=turn, old=old, new=new, by=by)
+    add_items(db, at, settings, Change(subscription, period, turn, old, new, by), left)
     opened = first_period(new.cycle, new.interval, day, settings.timezone)
     if opened.start < turn:  # another zone was set since: no overlap
         opened = Period(turn, opened.end, opened.nominal.start)

@@ -1,0 +1,248 @@
+"""Payments: money that came in for an invoice, and money that goes out again.
+
+What a payment exceeds the invoice by is account credit; a refund is taken from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, NamedTuple
+
+from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
+from turf_saas import account_credit, credit_notes, invoice_balances, invoice_register, invoices
+from turf_saas.errors import Conflict, InvalidInput, NotFound
+from turf_saas.ids import insert_row
+from turf_saas.invoices import Invoice
+from turf_saas.settings import Settings
+from turf_saas.values import UserId, instant_text, local_day
+
+Method = Literal["transfer", "card", "direct_debit", "check", "cash", "other"]
+PAID, REFUNDED = "payment", "refund"  # why an invoice changed its status
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Money that came in. `refunded_cents` of it have gone out again."""
+
+    id: int
+    user_id: UserId
+    invoice_id: int | None
+    invoice_number: str | None
+    amount_cents: int
+    currency: str
+    method: str
+    reference: str | None
+    received_on: str
+    refunded_cents: int
+    created_at: str
+
+    @property
+    def left_cents(self) -> int:
+        return self.amount_cents - self.refunded_cents
+
+
+class Received(NamedTuple):
+    """A payment, the invoice as it is after it, and what was more than due."""
+
+    payment: Payment
+    invoice: Invoice
+    excess_cents: int
+
+
+class Refunded(NamedTuple):
+    """A payment after a refund, its invoice, and the credit note that the refund needed."""
+
+    payment: Payment
+    invoice: Invoice | None
+    credit_note: Invoice | None
+
+
+def record_payment(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    number: str,
+    *,
+    amount_cents: int,
+    method: Method = "transfer",
+    reference: str | None = None,
+    received_on: date | None = None,
+    by: str | None = None,
+) -> Received:
+    """It pays what is due; the rest is account credit. Conflict where nothing can be paid: a credit note, say."""
+    today = local_day(now, settings.timezone)
+    if received_on is not None and received_on > today:
+        raise InvalidInput("received_in_future", field="received_on", today=today.isoformat())
+    with atomic(db):
+        invoice_register.hold_register(db, tenant_id)  # as whoever issues: then invoices, then account credit
+        invoice = invoices.hold(db, invoices.get_invoice(db, tenant_id, number).id)
+        if invoice.kind == "credit_note" or invoice.status in ("cancelled", "refunded") or invoice.amount_cents < 0:
+            raise Conflict("invoice_takes_no_payment", number=number, status=invoice.status)
+        payment_id = insert_row(
+            db,
+            "billing_payments",
+            "id",
+            tenant_id=tenant_id,
+            user_id=invoice.user_id,
+            invoice_id=invoice.id,
+            amount_cents=amount_cents,
+            currency=invoice.currency,
+            method=method,
+            reference=reference,
+            received_on=(received_on or today).isoformat(),
+            created_at=instant_text(now),
+            created_by=by,
+        )
+        excess = amount_cents - invoice_balances.pay(db, now, invoice, amount_cents, by=by, reason=PAID)
+        if excess:
+            _to_account(db, now, invoice, payment_id, excess)
+        return Received(_get(db, tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess)
+
+
+def refund(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    payment_id: int,
+    *,
+    amount_cents: int | None = None,
+    by: str | None = None,
+) -> Refunded:
+    """Money of a payment goes out: this much, or all that has not gone yet. It is taken from the account credit.
+
+    What is not there is first given back by a credit note on the payment's invoice; one that is still open owes it
+    again instead. Conflict, and nothing done, where neither covers it.
+    """
+    with atomic(db):
+        invoice_register.hold_register(db, tenant_id)
+        payment = _get(db, tenant_id, payment_id)
+        cents = payment.left_cents if amount_cents is None else amount_cents
+        if not 1 <= cents <= payment.left_cents:
+            raise Conflict("refund_too_large", left=payment.left_cents)
+        held = invoices.hold(db, payment.invoice_id) if payment.invoice_id is not None else None
+        there = account_credit.balance_of(db, payment.user_id, payment.currency)
+        note = _free(db, now, settings, payment, held, cents, there, by) if cents > there else None
+        _pay_out(db, now, tenant_id, payment, cents)
+        invoice = invoices.get_by_id(db, held.id) if held is not None else None
+        if invoice is not None and _is_all_out(db, invoice):
+            invoice_balances.move(db, now, invoice, "refunded", by=by, reason=REFUNDED)
+            invoice = invoices.get_by_id(db, invoice.id)
+        return Refunded(_get(db, tenant_id, payment_id), invoice, note)
+
+
+def list_payments(
+    db: Connection,
+    tenant_id: int,
+    *,
+    user_id: UserId | None = None,
+    before: int | None = None,
+    limit: int = 51,
+) -> list[Payment]:
+    """A page of a tenant's, or of a user's, the newest first. before: below this id."""
+    wanted = {"user_id": user_id, "before": before}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    conditions = {"user_id": " AND p.user_id = :user_id", "before": " AND p.id < :before"}
+    rows = fetch_all(
+        db,
+        f"""{_FROM} WHERE p.tenant_id = :tenant_id{"".join(conditions[name] for name in given)}
+             ORDER BY p.id DESC LIMIT :limit""",
+        tenant_id=tenant_id,
+        limit=limit,
+        **given,
+    )
+    return [_payment(row) for row in rows]
+
+
+_FROM = """SELECT p.*, i.invoice_number FROM billing_payments AS p LEFT JOIN invoices AS i ON i.id = p.invoice_id"""
+
+
+def _get(db: Connection, tenant_id: int, payment_id: int) -> Payment:
+    row = fetch_one(db, f"{_FROM} WHERE p.tenant_id = :tenant_id AND p.id = :id", tenant_id=tenant_id, id=payment_id)
+    if row is None:
+        raise NotFound("payment_not_found")
+    return _payment(row)
+
+
+def _payment(row: Row) -> Payment:
+    return Payment(**{name: row[name] for name in Payment.__dataclass_fields__})
+
+
+def _to_account(db: Connection, now: datetime, invoice: Invoice, payment_id: int, cents: int) -> None:
+    account_credit.add(
+        db,
+        now,
+        invoice.tenant_id,
+        invoice.user_id,
+        invoice.currency,
+        cents,
+        "excess",
+        invoice_id=invoice.id,
+        payment_id=payment_id,
+    )
+
+
+# -- money that goes out ---------------------------------------------------------------------------------
+
+
+def _free(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    payment: Payment,
+    invoice: Invoice | None,
+    cents: int,
+    there: int,
+    by: str | None,
+) -> Invoice | None:
+    """What the account credit lacks comes from the invoice: it is due again, or a credit note gives it back."""
+    lacking = cents - there
+    is_open = invoice is not None and invoice.status in invoice_balances.OPEN
+    on_it = invoice.paid_cents if invoice is not None and (is_open or invoice.is_ours) else 0
+    if invoice is None or lacking > on_it:
+        raise Conflict("refund_not_covered", left=there + on_it)
+    if is_open:
+        invoice_balances.take_back(db, invoice, lacking)
+        _to_account(db, now, invoice, payment.id, lacking)
+        return None
+    return credit_notes.credit_invoice(
+        db, now, settings, invoice.tenant_id, invoice.number, amount_cents=lacking, reason=REFUNDED, by=by
+    )
+
+
+def _pay_out(db: Connection, now: datetime, tenant_id: int, payment: Payment, cents: int) -> None:
+    """Out of the account credit, and into the ledger. The CHECK lets no more go out than came in."""
+    account_credit.add(db, now, tenant_id, payment.user_id, payment.currency, -cents, "refund", payment_id=payment.id)
+    execute(
+        db,
+        "UPDATE billing_payments SET refunded_cents = refunded_cents + :cents WHERE id = :id",
+        cents=cents,
+        id=payment.id,
+    )
+    insert_row(
+        db,
+        "transactions",
+        "id",
+        tenant_id=tenant_id,
+        user_id=payment.user_id,
+        invoice_id=payment.invoice_id,
+        type="refund",
+        amount_cents=cents,
+        currency=payment.currency,
+        description=payment.reference or payment.invoice_number,
+        created_at=instant_text(now),
+    )
+
+
+def _is_all_out(db: Connection, invoice: Invoice) -> bool:
+    """Whether nothing is paid of it any more, and all that was paid for it has gone out."""
+    if invoice.status != "paid" or invoice.paid_cents:
+        return False
+    row = fetch_one(
+        db,
+        "SELECT COUNT(*) AS kept FROM billing_payments WHERE invoice_id = :id AND refunded_cents < amount_cents",
+        id=invoice.id,
+    )
+    return row is not None and not row["kept"]
