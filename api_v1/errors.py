@@ -66,6 +66,8 @@ def _refused(error: errors.BillingError) -> Response:
             {"loc": fault.loc, "code": fault.code, "message": say(fault.code, locale(), **fault.params)}
             for fault in faults
         ]
+    if "closes_at" in error.params:
+        body["closes_at"] = error.params["closes_at"]
     headers = {}
     if isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after)

@@ -165,8 +165,9 @@ def _schemas(operations: list[Operation]) -> tuple[dict[Any, Json], Json]:
         wanted[operation.query, "validation"] = _wanted(operation.query, "validation")
         for body in operation.bodies:
             wanted[body, "validation"] = _wanted(body, "validation")
-        if operation.returns is not None:
-            wanted[operation.returns, "serialization"] = _wanted(operation.returns, "serialization")
+        for returned in (operation.returns, *(shape for _, shape in operation.also.values())):
+            if returned is not None:
+                wanted[returned, "serialization"] = _wanted(returned, "serialization")
     schemas, rest = TypeAdapter.json_schemas(wanted.values(), ref_template=REF, schema_generator=_Plain)
     components = rest.get("$defs", {})
     found = {key: dict(schema) for key, schema in schemas.items()}
@@ -264,6 +265,9 @@ def _responses(operation: Operation, schemas: dict[Any, Json]) -> Json:
     if operation.revalidated:
         success["headers"] = {**success.get("headers", {}), **ETAG}
     responses: Json = {str(operation.status): success}
+    for status, (when, returned) in operation.also.items():
+        content = {"application/json": {"schema": schemas[returned, "serialization"]}}
+        responses[str(status)] = {"description": when, "content": content}
     if operation.revalidated:
         responses["304"] = {"description": "What one has is still the same", "headers": ETAG}
     for status in sorted(_refused_with(operation)):

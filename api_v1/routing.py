@@ -51,6 +51,7 @@ class Operation:
     in_production: bool
     of_tenant: bool
     revalidated: bool
+    also: dict[int, tuple[str, Any]]
     module: str
 
     @property
@@ -91,21 +92,21 @@ def route(
     in_production: bool = True,
     of_tenant: bool = False,
     revalidated: bool = False,
+    also: dict[int, tuple[str, Any]] | None = None,
     looks: Callable[..., dict[str, Any]] | None = None,
     max_body: int = MAX_BODY,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a view under its rule and under /tenants/<id>/. It gets `caller`, `query` and `body` as it has them.
 
-    accounts: only where billing keeps the users and their passwords itself (BILLING_ACCOUNTS=1).
+    accounts: only where billing keeps the users itself (BILLING_ACCOUNTS=1). also: {status: (when, what it answers)}.
     returns: a model, or any type that pydantic can describe. refuses: statuses that only this route answers (409, 429).
     headers: what the answer carries beside the body, with its meaning. takes: the same of the request, texts up to 255.
-    judged: a quota may refuse it, with what that says about itself.
+    judged: a quota may refuse it, with what that says about itself. in_production=False: there it is not there.
     idempotent: it takes an Idempotency-Key. The view then runs inside a transaction: it writes to our database and
-    nowhere else, for what it does outside would not be taken back. in_production=False: there it is not there.
+    nowhere else, for what it does outside would not be taken back. looks: called before that transaction; the view
+    gets what it found. So of two at once the second can be told.
     of_tenant: anyone may ask about a tenant: his own when we know him, else the one that he names, else the first. The
-    view gets `tenant_id`.
-    revalidated: the answer has an ETag, and whoever has it already is answered 304.
-    looks: called before that transaction; the view gets what it found. So of two at once the second can be told.
+    view gets `tenant_id`. revalidated: it has an ETag, and whoever has that answer already is answered 304.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,10 +132,10 @@ def route(
             in_production=in_production,
             of_tenant=of_tenant,
             revalidated=revalidated,
+            also=also or {},
             module=view.__module__,
         )
         OPERATIONS.append(operation)
-
         answer = _answering(operation, view, max_body, looks)
         billing_bp.record(lambda state: _add_rules(state, operation, answer))
         return view

@@ -20,10 +20,12 @@ from turf_saas import catalogue, clock, schema, tenants, thresholds
 from turf_saas.errors import SettingsError, Unavailable
 from turf_saas.settings import Settings, read_settings, secret_is_weak
 from turf_saas.status import is_missing
+from turf_saas.tax import checked_lines
 from turf_saas.users import UsersTable, get_users_table
 
 if TYPE_CHECKING:
     from api_v1.routing import Operation
+    from turf_saas.issuing_documents import TaxOf
 
 # In the environ of a request, not in g: a host's tests may keep one g around many requests.
 _OUTER = "billing.outer"  # the transactions that were open before it
@@ -80,6 +82,14 @@ class Runtime:
         """This thread's connection, to a database that is up to date."""
         self.ready()
         return billing_db.get_db(self.settings.database)
+
+    @property
+    def tax_of(self) -> TaxOf | None:
+        """The host's tax function, each of its answers checked; None where there is none."""
+        asked = self.hooks.tax
+        if asked is None:
+            return None
+        return lambda seller, buyer, lines, on: checked_lines(asked(seller, buyer, lines, on), len(lines))
 
     @property
     def users(self) -> UsersTable:

@@ -85,6 +85,7 @@ class Error(Output):
     error: str = Field(description="A sentence in the caller's language")
     code: str = Field(description="Stable English code")
     errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query, the first 5000")
+    closes_at: str | None = Field(default=None, description="Of `period_open` alone: when the month closes")
 
 
 class QuotaRefusal(Error):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from api_v1.lists import Page
 from api_v1.schemas import Input, MonthText, Output, UserIdIn
 from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.invoice_drafts import LineKind
@@ -21,6 +22,22 @@ InvoiceStatus = Literal["pending", "paid", "overdue", "cancelled", "refunded"]
 
 class UpcomingQuery(Input):
     user_id: UserIdIn | None = Field(default=None, description="Whose; another than oneself: admin")
+
+
+class InvoicesOfUserQuery(Page):
+    status: InvoiceStatus | None = None
+
+
+class InvoicesQuery(InvoicesOfUserQuery):
+    user_id: UserIdIn | None = Field(default=None, description="Whose; another than oneself: admin")
+
+
+class GenerateIn(Input):
+    period: MonthText | None = Field(default=None, description="The month; without it the last one that has closed")
+
+
+class RunIn(Input):
+    period: MonthText | None = Field(default=None, description="One month; without it every closed one")
 
 
 class InvoiceLine(Output):
@@ -94,6 +111,29 @@ class InvoiceOut(Output):
     issued_at: Shown
     due_on: Day | None
     paid_at: Shown | None
+
+
+class Invoices(Output):
+    items: list[InvoiceOut]
+    next_cursor: str | None
+
+
+class NothingToBill(Output):
+    invoice: InvoiceOut | None = Field(description="null: there was nothing to bill in the month")
+
+
+class NotIssued(Output):
+    user_id: UserId
+    month: MonthText
+    code: str
+    error: str
+
+
+class InvoiceRun(Output):
+    issued: int
+    existing: int = Field(description="Months whose invoice was there already")
+    skipped: int = Field(description="Months in which there was nothing to bill")
+    failed: list[NotIssued] = Field(description="Whose invoices wait for the next run, and why")
 
 
 def shown(invoice: Invoice) -> InvoiceOut:

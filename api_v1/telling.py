@@ -12,6 +12,8 @@ from api_v1.runtime import Runtime, at_end_of_request, current_request
 from api_v1.signals import invoice_issued, subscription_changed
 from turf_saas import invoices, subscriptions
 from turf_saas.errors import NotFound
+from turf_saas.invoice_register import Issued
+from turf_saas.invoices import Invoice
 from turf_saas.subscriptions import Subscription
 
 What = Literal["subscribed", "changed", "change_scheduled", "change_dropped", "cancel_scheduled", "canceled", "resumed"]
@@ -22,10 +24,10 @@ def tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
     _when_it_is_over(lambda: _tell(runtime, subscription, what))
 
 
-def tell_issued(runtime: Runtime, invoice_ids: Iterable[int]) -> None:
-    """The same of what was issued: invoices and credit notes, by their ids."""
+def tell_issued(runtime: Runtime, issued: Iterable[Issued | Invoice]) -> None:
+    """The same of what was issued: invoices and credit notes."""
     if invoice_issued.receivers:  # a run issues thousands, and each is read for them
-        ids = list(invoice_ids)
+        ids = [one.id for one in issued]
         _when_it_is_over(lambda: _tell_issued(runtime, ids))
 
 

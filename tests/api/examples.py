@@ -6,13 +6,14 @@ A new route is not covered until it has an example here: test_isolation.py fails
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from billing_db import Connection
+from billing_db import Connection, atomic, execute
 from tests.cast import Cast, Person
+from tests.issued import issue_one, line
 from turf_saas import accounts, admission, api_keys, catalogue, discounts, profiles
 from turf_saas.buyer import Buyer
 from turf_saas.catalogue import PlanDraft
@@ -45,6 +46,7 @@ class Call:
 class Stage:
     db: Connection
     people: Cast
+    months: Iterator[int] = field(default_factory=lambda: itertools.count(2000 * 12))
 
     def mark(self, person: Person) -> str:
         """A name that is new each time, and says so when it is one of alice's or ada's."""
@@ -76,6 +78,32 @@ class Stage:
         live = find_live(self.db, person.id)
         if live is not None:
             cancel(self.db, datetime.now(UTC), read_settings({"TURF_SAAS_DB": "."}), live, when="now")
+
+    def new_month(self) -> str:
+        """One that is over, and has no invoice yet."""
+        year, number = divmod(next(self.months), 12)
+        return f"{year}-{number + 1:02d}"
+
+    def new_invoice(self, person: Person) -> str:
+        """The number of an invoice that was issued to the person."""
+        return issue_one(self.db, person, line(1_000, description=self.mark(person)), month=self.new_month()).number
+
+    def new_unbilled_month(self, person: Person) -> str:
+        """A month in which something of the person's waits for its invoice."""
+        month = self.new_month()
+        with atomic(self.db):
+            execute(
+                self.db,
+                """INSERT INTO billing_pending_items (tenant_id, user_id, month, kind, amount_cents, currency,
+                                                      description, created_at)
+                   VALUES (:tenant_id, :user_id, :month, 'item', 100, 'EUR', :mark, :now)""",
+                tenant_id=person.tenant_id,
+                user_id=person.id,
+                month=month,
+                mark=self.mark(person),
+                now=instant_text(NOW),
+            )
+        return month
 
     def new_plan(self, person: Person) -> str:
         """The code of a new plan of the person's tenant."""
@@ -340,3 +368,25 @@ def delete_discount(stage: Stage, person: Person) -> Call:
 def upcoming_invoice(stage: Stage, person: Person) -> Call:
     stage.new_subscription(person)
     return Call()
+
+
+@example
+def list_invoices(stage: Stage, person: Person) -> Call:
+    stage.new_invoice(person)
+    stage.new_invoice(person)
+    return Call(query={"limit": 1})
+
+
+@example
+def get_invoice(stage: Stage, person: Person) -> Call:
+    return Call(path={"number": stage.new_invoice(person)})
+
+
+@example
+def generate_invoice(stage: Stage, person: Person) -> Call:
+    return Call(path={"user_id": person.id}, body={"period": stage.new_unbilled_month(person)})
+
+
+@example
+def run_invoices(stage: Stage, person: Person) -> Call:
+    return Call(body={"period": stage.new_unbilled_month(person)})
