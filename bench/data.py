@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import billing_db
 from billing_db import Connection, atomic, engine, execute, fetch_all, fetch_one
-from turf_saas import schema
+from turf_saas import catalogue, schema
+from turf_saas.periods import start_of_day
+from turf_saas.plan_drafts import draft_from
 from turf_saas.settings import read_settings
-from turf_saas.values import Month
+from turf_saas.values import Month, instant_text
 
 DAYS = 20
 ENDPOINTS = 5
@@ -117,6 +119,68 @@ def expect_events(db: Connection, events: int, *, each: int = 1) -> None:
     expected = {"events": events, "event_keys": events, "days": events * each, "counters": events * each}
     if found is None or dict(found) != expected:
         raise RuntimeError(f"after the measure the database has {found and dict(found)}, not {expected}")
+
+
+def fill_subscribers(url: str, users: int, now: datetime) -> None:
+    """Users on a plan of 49.00 with three priced metrics, each used on three days of the month before `now`."""
+    settings = read_settings({"TURF_SAAS_DB": url})
+    month = Month.of(now, settings.timezone).before
+    starts, ends = (instant_text(at) for at in (start_of_day(month.first_day, UTC), month.ends_at(UTC)))
+    db = billing_db.connect(url)
+    try:
+        schema.migrate(db, now, settings)
+        draft = draft_from(METERED, currency="EUR")
+        plan = catalogue.create_plan(db, now - timedelta(days=90), 1, draft)
+        values = {"count": users, "plan_id": plan.id, "month": str(month), "start": starts, "end": ends}
+        with _in_bulk(db), atomic(db):
+            execute(db, f"{_NUMBERS} INSERT INTO users (id) SELECT n FROM numbers", count=users)
+            for sql in _SUBSCRIBED:
+                execute(db, f"{_NUMBERS} {sql}", **values)
+            for day in (3, 9, 27):
+                execute(
+                    db,
+                    f"""{_NUMBERS} INSERT INTO consumption_log (user_id, date, api_calls, endpoint)
+                        SELECT n, :day, 15000, '/races' FROM numbers""",
+                    count=users,
+                    day=f"{month}-{day:02d}",
+                )
+                execute(
+                    db,
+                    f"""{_NUMBERS} INSERT INTO usage_aggregates (user_id, metric, period_start, total)
+                        SELECT n, metric, :day, total FROM numbers
+                          JOIN (SELECT 'tokens' AS metric, 400000 AS total UNION ALL SELECT 'reports', 7) AS used""",
+                    count=users,
+                    day=f"{month}-{day:02d}",
+                )
+        db.execute("ANALYZE")
+    finally:
+        db.close()
+
+
+METERED = {
+    "code": "metered",
+    "name": "Metered",
+    "amount_cents": 4900,
+    "limits": {"api_calls": {"included": 30000, "policy": "soft"}},
+    "prices": [
+        {"metric": "api_calls", "model": "flat", "unit_amount": "0.005"},
+        {
+            "metric": "tokens",
+            "model": "tiered",
+            "tiers": [{"up_to": 1000000, "unit_amount": "0.00001"}, {"up_to": None, "unit_amount": "0.000005"}],
+        },
+        {"metric": "reports", "model": "package", "package_size": 10, "package_cents": 500},
+    ],
+}
+_SUBSCRIBED = (
+    """INSERT INTO saas_subscriptions (user_id, plan, plan_id, status, effective_at, current_period_start,
+                                       current_period_end, anchor)
+       SELECT n, 'metered', :plan_id, 'active', :start, :end, '9999-01-01T00:00:00Z', :month || '-01' FROM numbers""",
+    """INSERT INTO billing_periods (user_id, subscription_id, plan_id, month, starts_at, ends_at, nominal_start,
+                                    nominal_end, fee_cents, price_cents, charged_cents, currency, opened_at)
+       SELECT user_id, id, :plan_id, :month, :start, :end, :start, :end, 4900, 4900, 4900, 'EUR', :start
+         FROM saas_subscriptions WHERE :count > 0""",
+)
 
 
 @contextmanager
