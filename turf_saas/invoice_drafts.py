@@ -133,7 +133,7 @@ def _base_lines(period: Row, locale: str) -> list[DraftLine]:
         period["fee_cents"],
         period["tax_behavior"],
         say("line_base" if full else "line_base_part", locale, plan=period["name"]),
-        unit_amount=decimal_text(from_cents(period["fee_cents"], period["currency"])),
+        unit_amount=_major(period["fee_cents"], period["currency"]),
         origin=compact_json(
             {
                 "period_id": period["id"],
@@ -154,13 +154,18 @@ def _base_lines(period: Row, locale: str) -> list[DraftLine]:
         -period["discount_cents"],
         period["tax_behavior"],
         say("line_discount", locale, plan=period["name"]),
-        unit_amount=decimal_text(from_cents(-period["discount_cents"], period["currency"])),
+        unit_amount=_major(-period["discount_cents"], period["currency"]),
         origin=compact_json(
             {"period_id": period["id"], "plan": period["code"], "redemption_id": period["redemption_id"]}
         ),
         **span,
     )
     return [fee, discount]
+
+
+@lru_cache(maxsize=1024)  # a plan has one fee
+def _major(cents: int, currency: str) -> str:
+    return decimal_text(from_cents(cents, currency))
 
 
 def _overage_line(settings: Settings, line: RatedLine, locale: str) -> DraftLine:
@@ -195,7 +200,7 @@ def _told(zone: tzinfo, locale: str, plan: str, price: Price, spans: tuple[Span,
 def _item_line(item: Row, locale: str) -> DraftLine:
     names = {"old": item["from_name"] or "", "new": item["to_name"] or ""}
     told = item["description"] or say(_ITEM_WORDS[item["kind"], item["to_name"] is not None], locale, **names)
-    unit = item["unit_amount"] or decimal_text(from_cents(item["amount_cents"], item["currency"]))
+    unit = item["unit_amount"] or _major(item["amount_cents"], item["currency"])
     return DraftLine(
         item["kind"],
         item["amount_cents"],

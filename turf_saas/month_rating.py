@@ -94,6 +94,9 @@ def in_force(changes: Sequence[Change], before: datetime) -> list[tuple[datetime
     heard only if it is that of the one in force. What has no readable instant holds nothing.
     """
     readable = [(at, place) for place, change in enumerate(changes) if (at := _instant_of(change.at)) is not None]
+    if len(readable) == 1:  # as of most users
+        at, place = readable[0]
+        return [(at, changes[place])] if at < before and changes[place].status in _GIVING else []
     begun = -1  # the latest written of those that give a plan, of all that is known up to an instant
     last_of: dict[int, int] = {}  # and of each subscription the latest written
     found: list[tuple[datetime, Change]] = []

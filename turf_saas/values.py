@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 UserId = int | str
 MAX_USER_ID = 255  # letters, where it is a text
@@ -102,11 +102,11 @@ class Month:
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.number:02d}"
 
-    @property
+    @cached_property
     def first_day(self) -> date:
         return date(self.year, self.number, 1)
 
-    @property
+    @cached_property
     def last_day(self) -> date:
         if self.number == 12:
             return date(self.year, 12, 31)
