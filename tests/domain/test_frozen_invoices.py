@@ -253,7 +253,8 @@ REPLACING = (
     "UPDATE OR REPLACE invoices SET rowid = 9 WHERE id = 1",
     "INSERT OR REPLACE INTO billing_invoice_lines SELECT * FROM billing_invoice_lines",
     "INSERT OR REPLACE INTO billing_invoice_taxes SELECT * FROM billing_invoice_taxes",
-    """INSERT OR REPLACE INTO billing_invoice_taxes (invoice_id, position, base_cents, tax_cents, vat_category, vat_rate)
+    """INSERT OR REPLACE INTO billing_invoice_taxes
+           (invoice_id, position, base_cents, tax_cents, vat_category, vat_rate)
        VALUES (1, 0.5, 1050, 210, 'S', '20')""",
     "UPDATE OR REPLACE billing_invoice_lines SET position = 1 WHERE position = 2",
     "INSERT OR REPLACE INTO transactions (id, user_id, type, amount_cents) VALUES (1, 1, 'credit', -1)",
