@@ -6,9 +6,11 @@ from api_v1.commands import (  # noqa: F401  register the commands
     admin as _admin,
     database as _database,
     demo as _demo,
+    invoices as _invoice_commands,
     keys as _keys,
     plans as _plan_commands,
     usage as _usage_commands,
+    verify as _verify,
 )
 from api_v1.metered import metered, requires_quota
 from api_v1.routes import (  # noqa: F401  register the routes
@@ -16,15 +18,19 @@ from api_v1.routes import (  # noqa: F401  register the routes
     api_keys as _api_keys,
     billing as _billing,
     clock as _clock,
+    credit_notes as _credit_notes,
     discounts as _discounts,
     docs as _docs,
+    invoice_items as _invoice_items,
     invoices as _invoices,
     ops as _ops,
+    payments as _payments,
     plans as _plans,
     pricing as _pricing,
     profile as _profile,
     quotas as _quotas,
     subscriptions as _subscriptions,
+    transactions as _transactions,
     usage as _usage,
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Flask, has_app_context
 from flask.cli import AppGroup
 
-from api_v1.face_subscriptions import SubscribingFace
+from api_v1.face_invoices import InvoicingFace
 from api_v1.runtime import Hooks, Runtime, current_runtime
 
 PREFIX = "/api/v1/billing"
@@ -18,7 +18,7 @@ SPARE_CLI_GROUP = "turf-billing"
 FLASK_OPTIONS = {"url_prefix", "subdomain", "url_defaults", "name", "name_prefix", "cli_group"}
 
 
-class Extension(Runtime, SubscribingFace):
+class Extension(Runtime, InvoicingFace):
     """What stands in app.extensions["billing"]."""
 
     def _runtime(self) -> Runtime:
@@ -89,7 +89,7 @@ def _add_spare_commands(app: Flask, blueprint: Blueprint) -> None:
 billing_bp = BillingBlueprint("turf_saas_billing", "api_v1", url_prefix=PREFIX, cli_group=CLI_GROUP)
 
 
-class Billing(SubscribingFace):
+class Billing(InvoicingFace):
     """The other front door: `Billing(app)`, or `billing = Billing()` and later `billing.init_app(app)`."""
 
     def __init__(

@@ -41,6 +41,7 @@ class RunIn(Input):
 
 
 class InvoiceLine(Output):
+    position: int = Field(description="1 is the first; a credit note names lines by it")
     kind: LineKind
     description: str
     metric: str | None
@@ -77,10 +78,6 @@ class Upcoming(Output):
     taxes: list[InvoiceTax]
 
 
-class IssuedLine(InvoiceLine):
-    position: int = Field(description="1 is the first; a credit note names lines by it")
-
-
 class InvoiceOut(Output):
     """An invoice or a credit note, as it was issued; `status`, what was paid and what is due are as they are now."""
 
@@ -101,7 +98,7 @@ class InvoiceOut(Output):
     credited_cents: Cents = Field(description="How much of what was owed credit notes have taken back")
     due_cents: Cents = Field(description="What is still to be paid")
     usage: dict[str, int] = Field(description="What was used in the month when it was issued, per metric")
-    lines: list[IssuedLine]
+    lines: list[InvoiceLine]
     taxes: list[InvoiceTax]
     seller: dict[str, str | bool] = Field(description="As it was when it was issued; so are buyer and mentions")
     buyer: dict[str, str]
@@ -131,8 +128,8 @@ class NotIssued(Output):
 
 class InvoiceRun(Output):
     issued: int
-    existing: int = Field(description="Months whose invoice was there already")
-    skipped: int = Field(description="Months in which there was nothing to bill")
+    existing: int = Field(description="Invoices of the months looked at that were there; the last closed month is one")
+    skipped: int = Field(description="Whose month had nothing to bill")
     failed: list[NotIssued] = Field(description="Whose invoices wait for the next run, and why")
 
 
@@ -149,8 +146,9 @@ def shown(invoice: Invoice) -> InvoiceOut:
 _SAME = InvoiceOut.model_fields.keys() - {"lines", "taxes", "mentions"}
 
 
-def _line(line: DocumentLine, position: int) -> IssuedLine:
-    return IssuedLine(position=position, **{name: getattr(line, name) for name in InvoiceLine.model_fields})
+def _line(line: DocumentLine, position: int) -> InvoiceLine:
+    fields = {name: getattr(line, name) for name in InvoiceLine.model_fields if name != "position"}
+    return InvoiceLine(position=position, **fields)
 
 
 def _tax(tax: DocumentTax) -> InvoiceTax:

@@ -90,14 +90,17 @@ def list_users(db: Connection, tenant_id: int, month: Month) -> list[UserId]:
     return [row["user_id"] for row in rows]
 
 
-def count_invoiced(db: Connection, tenant_id: int, month: Month) -> int:
-    """How many invoices of the month there are."""
+def count_invoiced(db: Connection, tenant_id: int, month: Month, user_id: UserId | None = None) -> int:
+    """How many invoices of the month there are, the user's or everybody's."""
+    given: dict[str, UserId] = {} if user_id is None else {"user_id": user_id}
     row = fetch_one(
         db,
-        """SELECT COUNT(*) AS many FROM billing_invoiced_months
-            WHERE tenant_id = :tenant_id AND month = :month AND invoice_id IS NOT NULL""",
+        f"""SELECT COUNT(*) AS many FROM billing_invoiced_months
+             WHERE tenant_id = :tenant_id AND month = :month AND invoice_id IS NOT NULL
+               {"AND user_id = :user_id" if given else ""}""",  # noqa: S608
         tenant_id=tenant_id,
         month=str(month),
+        **given,
     )
     return int(row["many"]) if row else 0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from billing_db import Connection, DatabaseBusy, RuleBroken, UniqueConflict, atomic, execute_many
+from billing_db import Connection, DatabaseBusy, RuleBroken, UniqueConflict, execute_many
 from turf_saas import account_credit, giving_back, invoice_register, invoices, rollover
 from turf_saas.closing_months import (
     Closed,
@@ -29,6 +29,7 @@ from turf_saas.invoice_register import Issued
 from turf_saas.invoices import Invoice
 from turf_saas.issuing_documents import Asked, Composed, Composer, TaxOf, ask_for_taxes
 from turf_saas.late_usage import note_billed
+from turf_saas.rehearsal import rehearsal
 from turf_saas.seller import require_seller
 from turf_saas.settings import Settings
 from turf_saas.values import Month, UserId, instant_text
@@ -120,21 +121,26 @@ def run(
     tax_of: TaxOf | None = None,
     progress: Progress = _silent,
     told: Told = _untold,
+    only: UserId | None = None,
+    dry_run: bool = False,
 ) -> RunReport:
-    """Every month that is over and not closed, or this one. What one user lacks stops no other."""
+    """Every month that is over and not closed, or this one. What one user lacks stops no other. only: this user's."""
     if month is not None:
         require_closed(now, settings, month)
-    require_seller(settings)
     rollover.advance_due(db, now, settings)
     report = RunReport()
     months = [month] if month is not None else list_open_months(db, tenant_id, last_closed(now, settings))
-    of_month = {each: list_users(db, tenant_id, each) for each in months}
+    of_month = {
+        each: [user_id for user_id in list_users(db, tenant_id, each) if only in (None, user_id)] for each in months
+    }
     total, done = sum(map(len, of_month.values())), 0
+    if total:
+        require_seller(settings)
     for each, user_ids in of_month.items():
-        report.existing += count_invoiced(db, tenant_id, each)
+        report.existing += count_invoiced(db, tenant_id, each, only)
         for first in range(0, len(user_ids), AT_ONCE):
-            part = _issue_part(db, now, settings, tenant_id, user_ids[first : first + AT_ONCE], each, tax_of)
-            _add(report, part, told)
+            part = _issue_part(db, now, settings, tenant_id, user_ids[first : first + AT_ONCE], each, tax_of, dry_run)
+            _add(report, part, _untold if dry_run else told)
             done += len(user_ids[first : first + AT_ONCE])
             progress(done, total)
     return report
@@ -165,10 +171,11 @@ def _issue_part(
     user_ids: Sequence[UserId],
     month: Month,
     tax_of: TaxOf | None,
+    dry_run: bool = False,
 ) -> _Done:
     """Some users' month in one transaction; where the database refuses something of one, each in one of his own."""
     try:
-        return _try_part(db, now, settings, tenant_id, user_ids, month, tax_of)
+        return _try_part(db, now, settings, tenant_id, user_ids, month, tax_of, dry_run)
     except RuleBroken as error:
         if len(user_ids) == 1:
             logger.exception("the invoice of %s could not be written", month)
@@ -176,7 +183,7 @@ def _issue_part(
             return _Done(failed=[Failed(user_ids[0], month, refused)])
     done = _Done()
     for user_id in user_ids:
-        part = _issue_part(db, now, settings, tenant_id, [user_id], month, tax_of)
+        part = _issue_part(db, now, settings, tenant_id, [user_id], month, tax_of, dry_run)
         done.issued += part.issued
         done.skipped += part.skipped
         done.closed_before += part.closed_before
@@ -192,12 +199,13 @@ def _try_part(
     user_ids: Sequence[UserId],
     month: Month,
     tax_of: TaxOf | None,
+    dry_run: bool,
 ) -> _Done:
     """Somebody else's lock is waited for a few times: a batch of late usage, say, that touches the same users."""
     for left in reversed(range(TRIES)):
         asked = ask_for_taxes(db, now, settings, tenant_id, user_ids, month, tax_of) if tax_of else None
         try:
-            with atomic(db):
+            with rehearsal(db, dry_run=dry_run):
                 return _issue(db, now, settings, tenant_id, user_ids, month, asked)
         except (DatabaseBusy, UniqueConflict):
             if not left:

@@ -76,6 +76,10 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le mois {month} n'est pas terminé : il se clôt le {closes_at}.",
         "en": "The month {month} is not over: it closes at {closes_at}.",
     },
+    "period_is_no_month": {
+        "fr": "Donner month=\"AAAA-MM\", ou period_start et period_end, les bornes d'un mois.",
+        "en": "Give month=\"YYYY-MM\", or period_start and period_end, the bounds of one month.",
+    },
     "invoice_negative": {
         "fr": "La facture de {month} serait négative ({amount_cents} centimes) : corriger les éléments en attente.",
         "en": "The invoice of {month} would be negative ({amount_cents} cents): correct the pending items.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing_db import Connection, atomic, fetch_one
+from billing_db import Connection, atomic, fetch_all, fetch_one
 from turf_saas import catalogue
 from turf_saas.errors import NotFound
 from turf_saas.ids import insert_row
@@ -29,6 +29,12 @@ def get_tenant(db: Connection, tenant_id: int) -> Tenant:
     if row is None:
         raise NotFound("tenant_not_found")
     return Tenant(row["id"], row["name"], row["created_at"])
+
+
+def list_tenants(db: Connection) -> list[Tenant]:
+    """All of them, the first one first."""
+    rows = fetch_all(db, "SELECT id, name, created_at FROM tenants ORDER BY id")
+    return [Tenant(row["id"], row["name"], row["created_at"]) for row in rows]
 
 
 def create_tenant(db: Connection, now: datetime, name: str) -> Tenant:

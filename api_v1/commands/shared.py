@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from billing_db import DatabaseError
 from turf_saas import accounts
 from turf_saas.errors import BillingError
 from turf_saas.messages import say
+from turf_saas.usage_check import Progress, silent
 from turf_saas.users import User
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,3 +49,25 @@ def show(answer: Any, as_json: bool, lines: Iterable[str]) -> None:
 def get_user(runtime: Runtime, named: str) -> User:
     """The user whom the command line names, by id or e-mail."""
     return accounts.get_user_named(runtime.db(), runtime.users, named)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    shown = -1
+
+    def tell(done: int, of: int) -> None:
+        nonlocal shown
+        percent = done * 100 // of
+        if percent != shown:
+            shown = percent
+            click.echo(f"\r{label} [{'#' * (percent // 4):<25}] {percent:3} %", nl=False, err=True)
+
+    try:
+        yield tell
+    finally:
+        if shown >= 0:
+            click.echo(err=True)

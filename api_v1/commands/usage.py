@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +12,11 @@ import click
 from flask.cli import AppGroup
 
 from api_v1.blueprint import billing_bp
-from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
+from api_v1.commands.shared import as_json, dry_run, in_one_sentence, progress_bar, show
 from api_v1.runtime import current_runtime
 from turf_saas import usage_archive, usage_check
 from turf_saas.errors import InvalidInput
-from turf_saas.usage_check import Checked, Disagreement, Progress, Rebuilt
+from turf_saas.usage_check import Checked, Disagreement, Rebuilt
 from turf_saas.values import Month
 
 usage = AppGroup("usage", help="Whether what is counted is what was used; old events put aside.")
@@ -35,28 +33,6 @@ def _month(text: str | None) -> Month | None:
     if text is not None and month is None:
         raise InvalidInput("month_invalid")
     return month
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Progress]:
-    """A bar on stderr, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield usage_check.silent
-        return
-    shown = -1
-
-    def tell(done: int, of: int) -> None:
-        nonlocal shown
-        percent = done * 100 // of
-        if percent != shown:
-            shown = percent
-            click.echo(f"\r{label} [{'#' * (percent // 4):<25}] {percent:3} %", nl=False, err=True)
-
-    try:
-        yield tell
-    finally:
-        if shown >= 0:
-            click.echo(err=True)
 
 
 def _first(shown: list[Disagreement], total: int) -> Iterator[str]:
@@ -133,7 +109,7 @@ def rebuild(month_text: str | None, drop_unexplained: bool, most: int, as_json: 
     A day that no event explains stays, because another program may have written it. Exit 1 when something is left.
     """
     runtime = current_runtime()
-    with _progress("rebuilding") as progress:
+    with progress_bar("rebuilding") as progress:
         done = usage_check.rebuild(
             runtime.db(),
             runtime.now(),
@@ -176,7 +152,7 @@ def _rebuilt(done: Rebuilt, dry_run: bool) -> Iterator[str]:
 def archive(before: datetime, file: Path, as_json: bool, dry_run: bool) -> None:
     """Put the events before a day in a file and take them out of the database. Days, counters and keys stay."""
     runtime = current_runtime()
-    with _progress("writing") as progress:
+    with progress_bar("writing") as progress:
         made = usage_archive.archive(
             runtime.db(), runtime.now(), runtime.settings, before.date(), file, dry_run=dry_run, progress=progress
         )

@@ -180,6 +180,7 @@ def _upcoming(settings: Settings, found: Composed) -> dict[str, Any]:
         "usage": draft.usage,
         "lines": [
             {
+                "position": position,
                 "kind": line.kind,
                 "description": line.description,
                 "metric": line.metric,
@@ -190,7 +191,9 @@ def _upcoming(settings: Settings, found: Composed) -> dict[str, Any]:
                 "period_start": line.period_start,
                 "period_end": line.period_end,
             }
-            for line, net, decision in zip(draft.lines, totals.lines_net_cents, found.decisions, strict=True)
+            for position, (line, net, decision) in enumerate(
+                zip(draft.lines, totals.lines_net_cents, found.decisions, strict=True), start=1
+            )
         ],
         "taxes": [
             {
