@@ -390,3 +390,6 @@ def generate_invoice(stage: Stage, person: Person) -> Call:
 @example
 def run_invoices(stage: Stage, person: Person) -> Call:
     return Call(body={"period": stage.new_unbilled_month(person)})
+
+
+from tests.api import examples_of_money  # noqa: E402, F401  its examples are in the same dictionary

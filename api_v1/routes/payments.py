@@ -1,0 +1,117 @@
+"""Payments received outside Stripe, and their refunds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api_v1 import acting_for, schemas_payments as shapes
+from api_v1.auth import Caller
+from api_v1.cursors import read_cursor
+from api_v1.lists import page
+from api_v1.routing import route
+from api_v1.runtime import current_runtime
+from api_v1.telling import tell_issued
+from turf_saas import payments
+from turf_saas.invoices import Invoice
+from turf_saas.payments import Payment
+
+
+@route(
+    "POST",
+    "/invoices/<number>/payments",
+    summary="Note that money came in for an invoice",
+    who="admin",
+    scope="billing.write",
+    body=shapes.PaymentIn,
+    returns=shapes.PaymentReceived,
+    status=201,
+    refuses=(409,),
+    idempotent=True,
+)
+def record_payment(caller: Caller, number: str, body: shapes.PaymentIn) -> Any:
+    """It pays what is due; with the last of it the invoice is `paid`. What is more than due is account credit.
+
+    A credit note, and what is cancelled or refunded, takes no payment: 409.
+    """
+    runtime = current_runtime()
+    done = payments.record_payment(
+        runtime.db(),
+        runtime.now(),
+        runtime.settings,
+        caller.tenant_id,
+        number,
+        amount_cents=body.amount_cents,
+        method=body.method,
+        reference=body.reference,
+        received_on=body.received,
+        by=f"admin:{caller.user_id}",
+    )
+    return shapes.PaymentReceived(
+        **_fields(done.payment), excess_cents=done.excess_cents, invoice=_settled(done.invoice)
+    )
+
+
+@route(
+    "POST",
+    "/payments/<int:payment_id>/refund",
+    summary="Give money of a payment back",
+    who="admin",
+    scope="billing.write",
+    body=shapes.RefundIn,
+    body_optional=True,
+    returns=shapes.PaymentRefunded,
+    refuses=(409,),
+    idempotent=True,
+)
+def refund_payment(caller: Caller, payment_id: int, body: shapes.RefundIn) -> Any:
+    """It is taken from the account credit. What that lacks is given back by a credit note on the payment's invoice
+    first; an invoice that is still open owes it again instead. Where neither covers it: 409, and nothing is done.
+    """
+    runtime = current_runtime()
+    done = payments.refund(
+        runtime.db(),
+        runtime.now(),
+        runtime.settings,
+        caller.tenant_id,
+        payment_id,
+        amount_cents=body.amount_cents,
+        by=f"admin:{caller.user_id}",
+    )
+    if done.credit_note is not None:
+        tell_issued(runtime, [done.credit_note])
+    return shapes.PaymentRefunded(
+        **_fields(done.payment),
+        credit_note=done.credit_note.number if done.credit_note is not None else None,
+        invoice=_settled(done.invoice) if done.invoice is not None else None,
+    )
+
+
+@route(
+    "GET",
+    "/payments",
+    summary="The payments, newest first",
+    scope="billing.read",
+    query=shapes.MoneyQuery,
+    returns=shapes.Payments,
+)
+def list_payments(caller: Caller, query: shapes.MoneyQuery) -> Any:
+    """One's own; an admin's are all of the tenant, or one user's."""
+    everybody = caller.is_admin and query.user_id is None
+    before = read_cursor(query.cursor, int)[0] if query.cursor is not None else None
+    found = payments.list_payments(
+        current_runtime().db(),
+        caller.tenant_id,
+        user_id=None if everybody else acting_for.get_visible(caller, query.user_id),
+        before=before,  # type: ignore[arg-type]
+        limit=query.limit + 1,
+    )
+    shown, more = page(found, query.limit, lambda payment: (payment.id,))
+    return shapes.Payments(items=[shapes.PaymentOut(**_fields(payment)) for payment in shown], next_cursor=more)
+
+
+def _fields(payment: Payment) -> dict[str, Any]:
+    return {name: getattr(payment, name) for name in shapes.PaymentOut.model_fields}
+
+
+def _settled(invoice: Invoice) -> shapes.PaidInvoice:
+    return shapes.PaidInvoice(**{name: getattr(invoice, name) for name in shapes.PaidInvoice.model_fields})
