@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from billing_db import Connection, fetch_all, snapshot
@@ -19,15 +19,9 @@ from turf_saas.register_proof import (
     prove_series,
 )
 from turf_saas.settings import Settings
-from turf_saas.usage_check import room_for_pages
+from turf_saas.usage_check import Progress, room_for_pages, silent
 from turf_saas.use_proof import count_months, list_waiting, prove_use
 from turf_saas.values import Month
-
-Progress = Callable[[int, int], None]  # how much is done, of how much
-
-
-def _silent(_done: int, _of: int) -> None:
-    """Nobody looks on."""
 
 
 @dataclass
@@ -67,7 +61,7 @@ def verify(
     tenant_id: int | None = None,
     *,
     most: int = 20,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Verified:
     """One state of the database is looked at, while others write. Nothing is changed.
 
@@ -84,7 +78,7 @@ def prove(
     tenant_id: int | None = None,
     *,
     most: int = 20,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Verified:
     """The same, of the state that the caller's transaction sees."""
     wrong, waiting = Some(most), Some(most)
