@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing_db import Connection, atomic
+from billing_db import Connection, atomic, fetch_all
 from tests.cast import Person
 from turf_saas import account_credit, invoice_register, invoices
 from turf_saas.invoice_documents import Document, DocumentLine, DocumentTax
@@ -88,3 +88,20 @@ def issue_one(
         issued = invoice_register.issue(db, now, settings, user.tenant_id, [document(user, *lines, **given)])
         account_credit.apply(db, now, user.tenant_id, issued)
     return invoices.get_by_id(db, issued[0].id)
+
+
+def owed(db: Connection, user: Person) -> int:
+    """What the user owes, less what he has: by the ledger and the payments, and the same by invoices and balance."""
+    ledger = fetch_all(db, "SELECT type, amount_cents FROM transactions WHERE user_id = :id", id=user.id)
+    paid = fetch_all(db, "SELECT amount_cents, refunded_cents FROM billing_payments WHERE user_id = :id", id=user.id)
+    by_ledger = sum(row["amount_cents"] for row in ledger) - sum(row["amount_cents"] for row in paid)
+    refunds = [row["amount_cents"] for row in ledger if row["type"] == "refund"]
+    assert sum(refunds) == sum(row["refunded_cents"] for row in paid)
+    entries = fetch_all(
+        db, "SELECT invoice_id, amount_cents FROM billing_account_credit_entries WHERE user_id = :id", id=user.id
+    )
+    balance = account_credit.balance_of(db, user.id, "EUR")
+    assert balance == sum(row["amount_cents"] for row in entries)
+    mine = invoices.list_invoices(db, user.tenant_id, user_id=user.id, limit=1_000)
+    assert by_ledger == sum(invoice.due_cents for invoice in mine) - balance
+    return by_ledger
