@@ -16,8 +16,11 @@ from bench.timing import Spread, ratios, take_turns
 from billing_db import Connection, atomic, execute, fetch_all
 from turf_saas import issuing
 from turf_saas.settings import Settings, read_settings
+from turf_saas.values import Month
+from turf_saas.verifying import verify
 
 ASKED_FOR = 5_000  # invoices per second
+TO_VERIFY = 834  # invoices per second: 50 000 in a minute
 AT_MOST = 1.5  # times as much per invoice of many as of few
 NOW = datetime(2026, 10, 2, 8, tzinfo=UTC)
 # 49.00, 15 000 calls at 0.005, 1 000 000 tokens at 0.00001 and 200 000 at 0.000005, 3 packages at 5.00; VAT of 20 %.
@@ -45,6 +48,28 @@ def issuing_rows(setup: Setup) -> Iterator[Row]:
     growth = take_turns(max(2, rounds // 2), {str(users): _each(filled[users], users) for users in (many, few)})
     what = f"one invoice of {many}"
     yield _row(what, "µs", growth[str(many)], f"one of {few}", growth[str(few)], at_most=AT_MOST)
+
+
+@bench(
+    "verify", "Every invoice of a large database proved: chain, numbers, sums, VAT, money, each line worked out again"
+)
+def verify_rows(setup: Setup) -> Iterator[Row]:
+    users = setup.pick(full=50_000, quick=10_000, tiny=10)
+    rounds = setup.pick(full=3, quick=3, tiny=2)
+    path, _ = issued(_filled(setup.folder / f"{users}.db", users), users)
+    taken = [_verified_per_second(path, users) for _ in range(rounds)]
+    asked = [float(TO_VERIFY)] * rounds
+    yield _row(f"invoices proved, {users}", "1/s", taken, f"50 000 in a minute: {TO_VERIFY}", asked, at_least=1)
+
+
+def _verified_per_second(path: Path, users: int) -> float:
+    with closing(billing_db.connect(str(path))) as db:
+        begun = perf_counter()
+        found = verify(db, settings_of(path), Month.of(NOW, UTC))
+        taken = perf_counter() - begun
+    if (found.documents, found.wrong.many) != (users, 0):
+        raise RuntimeError(f"{found.wrong.many} of {found.documents} invoices are wrong")
+    return users / taken
 
 
 def settings_of(path: Path) -> Settings:
