@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from billing_db import Connection, atomic, execute_many, fetch_all, fetch_one
 from turf_saas.many import named, parts, places
 from turf_saas.month_use import Used, as_json
-from turf_saas.values import Month, UserId, instant_text
+from turf_saas.settings import Settings
+from turf_saas.subscriptions import LIVE
+from turf_saas.values import Month, UserId, instant_text, read_instant
 
 # Who has something in a month: use, a fee that began in it, or an item that waits for its invoice.
 _TOUCHED = """SELECT user_id, month FROM usage_counters
@@ -32,6 +34,13 @@ _LEFT_OVER = """SELECT c.user_id FROM usage_counters AS c
                 SELECT p.user_id FROM billing_pending_items AS p
                   JOIN billing_invoiced_months AS m ON m.user_id = p.user_id AND m.month = p.month
                  WHERE p.tenant_id = :tenant_id AND p.month < :month AND p.invoice_id IS NULL"""
+# All that is known of who has ever been on one of these plans.
+_OF_THESE_PLANS = """SELECT user_id, at, status, plan_id FROM billing_status_history
+                      WHERE subject = 'subscription' AND user_id IN (
+                            SELECT user_id FROM billing_status_history
+                             WHERE tenant_id = :tenant_id AND subject = 'subscription' AND plan_id IN (
+                                   SELECT id FROM billing_plans WHERE prices LIKE '%flat_at_zero%'))
+                      ORDER BY id"""
 _NOT_CLOSED = """NOT EXISTS (SELECT 1 FROM billing_invoiced_months AS closed
                               WHERE closed.user_id = found.user_id AND closed.month = {0})"""
 
@@ -63,7 +72,7 @@ def list_closed(db: Connection, user_ids: Sequence[UserId], month: Month) -> set
     return found
 
 
-def list_open_months(db: Connection, tenant_id: int, last: Month) -> list[Month]:
+def list_open_months(db: Connection, settings: Settings, tenant_id: int, last: Month) -> list[Month]:
     """The months up to the last closed one that somebody has not closed, the oldest first."""
     rows = fetch_all(
         db,
@@ -73,10 +82,12 @@ def list_open_months(db: Connection, tenant_id: int, last: Month) -> list[Month]
         last=str(last),
     )
     months = {month for row in rows if (month := Month.parse(row["month"])) is not None}
+    for user_id, standing in _list_standing(db, settings, tenant_id, last).items():
+        months |= standing - _closed_by(db, user_id)
     return sorted({*months, last})
 
 
-def list_users(db: Connection, tenant_id: int, month: Month) -> list[UserId]:
+def list_users(db: Connection, settings: Settings, tenant_id: int, month: Month) -> list[UserId]:
     """Whose month is to be closed: it has something of him, or takes what is left over from earlier ones."""
     rows = fetch_all(
         db,
@@ -87,7 +98,40 @@ def list_users(db: Connection, tenant_id: int, month: Month) -> list[UserId]:
         tenant_id=tenant_id,
         month=str(month),
     )
-    return [row["user_id"] for row in rows]
+    found = {row["user_id"]: None for row in rows}
+    standing = _list_standing(db, settings, tenant_id, month)
+    more = [user_id for user_id, months in standing.items() if month in months and user_id not in found]
+    if not more:
+        return list(found)
+    closed = list_closed(db, more, month)
+    return sorted([*found, *(user_id for user_id in more if user_id not in closed)])
+
+
+def _list_standing(db: Connection, settings: Settings, tenant_id: int, last: Month) -> dict[UserId, set[Month]]:
+    """Whose months, up to this one, cost something though nothing may have been used, begun or added in them."""
+    plans = {row["id"] for row in fetch_all(db, "SELECT id FROM billing_plans WHERE prices LIKE '%flat_at_zero%'")}
+    first: dict[UserId, Month] = {}
+    until: dict[UserId, Month] = {}
+    for row in fetch_all(db, _OF_THESE_PLANS, tenant_id=tenant_id) if plans else ():
+        at = read_instant(row["at"])
+        if at is None:
+            continue
+        user_id, month = row["user_id"], Month.of(at, settings.timezone)
+        if row["plan_id"] in plans:
+            first[user_id] = min(month, first.get(user_id, month))
+        until[user_id] = last if row["status"] in LIVE else min(month, last)
+    return {user_id: set(_months(month, until[user_id])) for user_id, month in first.items()}
+
+
+def _months(first: Month, last: Month) -> Iterator[Month]:
+    while first <= last:
+        yield last
+        last = last.before
+
+
+def _closed_by(db: Connection, user_id: UserId) -> set[Month]:
+    rows = fetch_all(db, "SELECT month FROM billing_invoiced_months WHERE user_id = :user_id", user_id=user_id)
+    return {month for row in rows if (month := Month.parse(row["month"])) is not None}
 
 
 def count_invoiced(db: Connection, tenant_id: int, month: Month, user_id: UserId | None = None) -> int:

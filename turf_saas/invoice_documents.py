@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from turf_saas.invoice_drafts import LineKind
-from turf_saas.money import share
+from turf_saas.invoice_totals import tax_of
 from turf_saas.plans import TaxBehavior
 from turf_saas.values import UserId, compact_json
 
@@ -114,7 +115,7 @@ LEDGER_TYPES: dict[LineKind, LedgerType] = {
 def ledger_of(lines: Sequence[DocumentLine], taxes: Sequence[DocumentTax]) -> dict[LedgerType, int]:
     """What the ledger says was sold and taken back, VAT included: its parts sum to the document's amount.
 
-    The VAT of a rate goes to the types as their nets stand to each other, to the last cent; the last one has the rest.
+    Each type has the VAT of its own net, at every rate; the last one has what is left of it.
     """
     sums: dict[LedgerType, int] = {}
     for tax in taxes:
@@ -126,7 +127,7 @@ def ledger_of(lines: Sequence[DocumentLine], taxes: Sequence[DocumentTax]) -> di
         left = tax.tax_cents
         *others, last = nets
         for of in others:
-            part = share(tax.tax_cents, nets[of], tax.base_cents) if tax.base_cents else 0
+            part = tax_of(nets[of], Decimal(tax.vat_rate))
             left -= part
             sums[of] = sums.get(of, 0) + nets[of] + part
         sums[last] = sums.get(last, 0) + nets[last] + left

@@ -31,6 +31,11 @@ def hold_register(db: Connection, tenant_id: int) -> None:
     lock(db, f"invoices of tenant {tenant_id}")
 
 
+def earliest_issue(db: Connection, now: datetime, tenant_id: int) -> datetime:
+    """When the tenant can issue: now, or where the clock has gone back, when it issued last."""
+    return _chain_end(db, now, tenant_id)[2]
+
+
 def issue(
     db: Connection, now: datetime, settings: Settings, tenant_id: int, documents: Sequence[Document]
 ) -> list[Issued]:

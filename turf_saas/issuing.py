@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from billing_db import Connection, DatabaseBusy, RuleBroken, UniqueConflict, execute_many
+from billing_db import Connection, DatabaseBusy, DatabaseUnavailable, UniqueConflict, execute_many
 from turf_saas import account_credit, giving_back, invoice_register, invoices, rollover
 from turf_saas.closing_months import (
     Closed,
@@ -39,7 +39,7 @@ logger = logging.getLogger("turf_saas.billing")
 AT_ONCE = 500  # users in one transaction: others who write wait for it
 TRIES = 3
 Progress = Callable[[int, int], None]  # how many users are done, of how many
-Told = Callable[[Sequence[Issued]], None]  # what was committed
+Told = Callable[[Sequence[Issued | Invoice]], None]  # what was committed: invoices, and then credit notes
 
 
 class Failed(NamedTuple):
@@ -83,7 +83,7 @@ def _silent(_done: int, _of: int) -> None:
     """Nobody wants to know."""
 
 
-def _untold(_issued: Sequence[Issued]) -> None:
+def _untold(_issued: Sequence[Issued | Invoice]) -> None:
     """Nobody is told."""
 
 
@@ -103,11 +103,16 @@ def issue_month(
     if is_closed(db, user_id, month):
         return Generated(invoices.find_of_month(db, user_id, str(month)), existed=True)
     require_seller(settings)
-    rollover.bring_up_to_date(db, now, settings, user_id)
+    try:
+        rollover.bring_up_to_date(db, now, settings, user_id)
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # as in a run
+        raise _refusal(month, error) from None
     done = _issue_part(db, now, settings, tenant_id, [user_id], month, tax_of)
     if done.failed:
         raise done.failed[0].error
-    told(done.issued)
+    told(done.documents)
     return Generated(invoices.find_of_month(db, user_id, str(month)), existed=bool(done.closed_before))
 
 
@@ -127,11 +132,13 @@ def run(
     """Every month that is over and not closed, or this one. What one user lacks stops no other. only: this user's."""
     if month is not None:
         require_closed(now, settings, month)
-    rollover.advance_due(db, now, settings)
+    for subscription_id, why in rollover.advance_due(db, now, settings).failed:
+        logger.error("subscription %s does not go on: %s", subscription_id, why)  # its fee comes once it does
     report = RunReport()
-    months = [month] if month is not None else list_open_months(db, tenant_id, last_closed(now, settings))
+    months = [month] if month is not None else list_open_months(db, settings, tenant_id, last_closed(now, settings))
     of_month = {
-        each: [user_id for user_id in list_users(db, tenant_id, each) if only in (None, user_id)] for each in months
+        each: [user_id for user_id in list_users(db, settings, tenant_id, each) if only in (None, user_id)]
+        for each in months
     }
     total, done = sum(map(len, of_month.values())), 0
     if total:
@@ -149,9 +156,21 @@ def run(
 @dataclass
 class _Done:
     issued: list[Issued] = field(default_factory=list)
+    credited: list[Invoice] = field(default_factory=list)
     skipped: int = 0
     closed_before: list[UserId] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+
+    @property
+    def documents(self) -> list[Issued | Invoice]:
+        return [*self.issued, *self.credited]
+
+    def add(self, other: _Done) -> None:
+        self.issued += other.issued
+        self.credited += other.credited
+        self.skipped += other.skipped
+        self.closed_before += other.closed_before
+        self.failed += other.failed
 
 
 def _add(report: RunReport, part: _Done, told: Told) -> None:
@@ -159,8 +178,8 @@ def _add(report: RunReport, part: _Done, told: Told) -> None:
     report.skipped += part.skipped
     report.existing += len(part.closed_before)
     report.failed += part.failed
-    if part.issued:
-        told(part.issued)
+    if part.documents:
+        told(part.documents)
 
 
 def _issue_part(
@@ -173,22 +192,25 @@ def _issue_part(
     tax_of: TaxOf | None,
     dry_run: bool = False,
 ) -> _Done:
-    """Some users' month in one transaction; where the database refuses something of one, each in one of his own."""
+    """Some users' month in one transaction; where something is wrong with one, in halves until he stands alone."""
     try:
         return _try_part(db, now, settings, tenant_id, user_ids, month, tax_of, dry_run)
-    except RuleBroken as error:
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # what another program wrote into his rows may be anything
         if len(user_ids) == 1:
-            logger.exception("the invoice of %s could not be written", month)
-            refused = Conflict("invoice_refused", month=str(month), why=str(error))
-            return _Done(failed=[Failed(user_ids[0], month, refused)])
-    done = _Done()
-    for user_id in user_ids:
-        part = _issue_part(db, now, settings, tenant_id, [user_id], month, tax_of, dry_run)
-        done.issued += part.issued
-        done.skipped += part.skipped
-        done.closed_before += part.closed_before
-        done.failed += part.failed
+            return _Done(failed=[Failed(user_ids[0], month, _refusal(month, error))])
+    done, half = _Done(), len(user_ids) // 2
+    for some in (user_ids[:half], user_ids[half:]):
+        done.add(_issue_part(db, now, settings, tenant_id, some, month, tax_of, dry_run))
     return done
+
+
+def _refusal(month: Month, error: Exception) -> BillingError:
+    if isinstance(error, BillingError):
+        return error
+    logger.error("a month of %s cannot be billed", month, exc_info=error)
+    return Conflict("invoice_refused", month=str(month), why=str(error))
 
 
 def _try_part(
@@ -203,7 +225,7 @@ def _try_part(
 ) -> _Done:
     """Somebody else's lock is waited for a few times: a batch of late usage, say, that touches the same users."""
     for left in reversed(range(TRIES)):
-        asked = ask_for_taxes(db, now, settings, tenant_id, user_ids, month, tax_of) if tax_of else None
+        asked = _ask(db, now, settings, tenant_id, user_ids, month, tax_of) if tax_of else None
         try:
             with rehearsal(db, dry_run=dry_run):
                 return _issue(db, now, settings, tenant_id, user_ids, month, asked)
@@ -211,6 +233,21 @@ def _try_part(
             if not left:
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def _ask(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    user_ids: Sequence[UserId],
+    month: Month,
+    tax_of: TaxOf,
+) -> Mapping[UserId, Asked | BillingError]:
+    """Of whom somebody else has closed meanwhile nothing is asked."""
+    closed = list_closed(db, user_ids, month)
+    still_open = [user_id for user_id in user_ids if user_id not in closed]
+    return ask_for_taxes(db, now, settings, tenant_id, still_open, month, tax_of)
 
 
 def _issue(
@@ -224,6 +261,7 @@ def _issue(
 ) -> _Done:
     """In the caller's transaction: who is not closed yet gets his invoice, or has nothing to bill."""
     invoice_register.hold_register(db, tenant_id)
+    now = invoice_register.earliest_issue(db, now, tenant_id)
     closed = list_closed(db, user_ids, month)
     done = _Done(closed_before=[user_id for user_id in user_ids if user_id in closed])
     composed = _compose(db, now, settings, tenant_id, [each for each in user_ids if each not in closed], month, asked)
@@ -243,8 +281,10 @@ def _issue(
     account_credit.apply(db, now, tenant_id, done.issued)
     late = [one for each in found.values() for one in each.late]
     note_billed(db, late)
-    giving_back.give_back_late(db, now, settings, [one for one in late if one.amount_cents < 0])
-    giving_back.give_back_items(db, now, settings, [one for each in found.values() for one in each.draft.credits])
+    done.credited = [
+        *giving_back.give_back_late(db, now, settings, [one for one in late if one.amount_cents < 0]),
+        *giving_back.give_back_items(db, now, settings, [one for each in found.values() for one in each.draft.credits]),
+    ]
     return done
 
 
@@ -267,9 +307,6 @@ def _compose(
             found[user_id] = said if isinstance(said, BillingError) else composer.compose(user_id, said)
         except BillingError as error:
             found[user_id] = error
-        except (ValueError, ArithmeticError, LookupError) as error:  # what another program wrote into his rows
-            logger.exception("a month of %s cannot be billed", month)
-            found[user_id] = Conflict("invoice_refused", month=str(month), why=str(error))
     return found
 
 

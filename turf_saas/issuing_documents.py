@@ -79,7 +79,13 @@ class Composer:
         lines = self._draft(user_id, locale).lines
         if not lines:
             return Asked((), ())
-        return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._today)))
+        try:
+            return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._today)))
+        except BillingError:
+            raise
+        except Exception:  # the host's own code, and perhaps a service behind it
+            logger.exception("the tax function failed")
+            raise Conflict("tax_failed") from None
 
     def compose(self, user_id: UserId, asked: Asked | None = None, locale: str | None = None) -> Composed:
         """The document. Conflict where the VAT is not known, the sum is negative, or the lines are not as asked."""
@@ -180,9 +186,6 @@ def ask_for_taxes(
             found[user_id] = composer.ask(user_id, tax_of)
         except BillingError as error:
             found[user_id] = error
-        except Exception:  # the host's own code, and perhaps a service behind it
-            logger.exception("the tax function failed")
-            found[user_id] = Conflict("tax_failed")
     return found
 
 

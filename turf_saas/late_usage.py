@@ -147,11 +147,16 @@ def note_billed(db: Connection, late: Sequence[LateUse]) -> None:
                 WHERE user_id = :user_id AND month = :month AND metric = :metric""",
             [
                 {"user_id": one.user_id, "month": str(one.month), "metric": one.metric, "total": one.after.total}
-                for one in late
+                for one in sorted(late, key=_as_writers)
             ],
         )
         for (user_id, month), changed in of_month.items():
             _note_days(db, user_id, month, changed)
+
+
+def _as_writers(late: LateUse) -> tuple[Any, ...]:
+    """The newest month first, as a batch of events holds the counters: neither waits for the other for ever."""
+    return -late.month.year, -late.month.number, late.user_id, late.metric
 
 
 def _note_days(db: Connection, user_id: UserId, month: str, changed: Mapping[str, Used]) -> None:

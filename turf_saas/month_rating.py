@@ -59,7 +59,7 @@ class ReadMonths:
     def of(self, user_id: UserId) -> RatedMonth:
         zone, versions = self.settings.timezone, self.versions
         held = in_force(self.changes.get(user_id, ()), before=self.month.ends_at(zone))
-        known = [rating.Change(at, versions.of(change), billed=change.status != "trialing") for at, change in held]
+        known = [rating.Change(at, versions.of(change), billed=_is_billed(change)) for at, change in held]
         segments = rating.split_days(known, self.month, zone, versions.default)
         used = self.used.get(user_id, {})
         segments = _filled(segments, used)
@@ -68,6 +68,11 @@ class ReadMonths:
         plan = (last.plan if last else None) or self.settings.default_plan
         lines = rating.rate_month(segments, currency or self.settings.currency)
         return RatedMonth(segments, lines, used, plan, currency)
+
+
+def _is_billed(change: Change) -> bool:
+    """Not in a trial; nor where a row of three values only says who is on which plan. An end leaves nothing free."""
+    return change.status not in _GIVING or (change.status != "trialing" and change.is_billed)
 
 
 def _filled(segments: list[Segment], used: Mapping[str, Used]) -> list[Segment]:
@@ -163,8 +168,10 @@ def list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, lis
     for part in parts(user_ids):
         rows = fetch_all(
             db,
-            f"""SELECT user_id, at, plan, plan_id, status, actor, reason, subject_id FROM billing_status_history
-                 WHERE subject = 'subscription' AND user_id IN ({places(part)}) ORDER BY id""",  # noqa: S608
+            f"""SELECT h.user_id, h.at, h.plan, h.plan_id, h.status, h.actor, h.reason, h.subject_id,
+                       h.plan_id IS NOT NULL OR s.effective_at <= h.at AS is_billed
+                  FROM billing_status_history AS h LEFT JOIN saas_subscriptions AS s ON s.id = h.subject_id
+                 WHERE h.subject = 'subscription' AND h.user_id IN ({places(part)}) ORDER BY h.id""",  # noqa: S608
             **named(part),
         )
         for row in rows:
@@ -176,6 +183,7 @@ def list_changes(db: Connection, user_ids: Sequence[UserId]) -> dict[UserId, lis
                 row["actor"],
                 row["reason"],
                 row["subject_id"],
+                bool(row["is_billed"]),
             )
             found.setdefault(row["user_id"], []).append(change)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from billing_db import Connection, atomic, fetch_all, fetch_one
+from billing_db import Connection, RuleBroken, atomic, fetch_all, fetch_one
 from turf_saas import catalogue, periods
 from turf_saas.errors import BillingError, Conflict
 from turf_saas.periods import Period, first_period, start_of_day
@@ -26,6 +26,7 @@ from turf_saas.values import UserId, instant_text, local_day, parse_instant, rea
 MOST_AT_ONCE = 1_200  # periods of one subscription: a hundred years of months
 MOST_FOR_A_READER = 36  # who asks about three silent years waits a little; what is left is for the next one
 BATCH = 500
+_UNREADABLE = (BillingError, RuleBroken, ValueError, TypeError, LookupError, ArithmeticError)
 FIRST = "0001-01-01T00:00:00Z"
 SYSTEM = "system"
 _DUE = """billed_by = 'local' AND status IN ('trialing', 'active', 'past_due')
@@ -68,7 +69,7 @@ def advance_due(db: Connection, now: datetime, settings: Settings) -> Advanced:
                     if held is not None and is_due(held, now):
                         advance(db, now, settings, held)
                         done += 1
-            except (BillingError, ValueError, OverflowError) as error:  # an instant at the calendar's edge
+            except _UNREADABLE as error:  # an instant at the calendar's edge, another program's plan
                 failed.append((last, str(error)))
     return Advanced(done, failed)
 

@@ -192,6 +192,7 @@ class Change(NamedTuple):
     actor: str | None
     reason: str | None
     subscription_id: int
+    is_billed: bool = True  # else it says only who is on which plan
 
 
 def has_tried(db: Connection, user_id: UserId, plan: str, *, but: Subscription | None = None) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from billing_db import Connection
 from tests.cast import Person
+from tests.domain.tables import change as change_row
 from turf_saas import catalogue
 from turf_saas.month_rating import rate_month
 from turf_saas.prices import Price
@@ -108,10 +109,15 @@ def test_two_versions_of_a_plan_are_rated_by_their_own_prices(db: Connection, al
     assert lines(db, alice) == [("premium", "api_calls", 100, 100), ("premium", "api_calls", 100, 200)]
 
 
-def test_what_another_program_wrote_is_rated_too(db: Connection, alice: Person) -> None:
+def test_what_another_program_wrote_is_rated_from_its_effective_at_on(db: Connection, alice: Person) -> None:
+    """Until then the row only says which plan he is on: what is used then uses up what is included."""
     alice.is_on("premium")
     alice.has_used(3_001)
-    assert (days(db, alice), lines(db, alice)) == ([("premium", 1, 31, True)], [("premium", "api_calls", 1, 1)])
+    assert (days(db, alice), lines(db, alice)) == ([("premium", 1, 31, False)], [])
+    change_row(db, "UPDATE saas_subscriptions SET effective_at = '2026-05-16T00:00:00Z'")
+    alice.has_used(7, day="2026-05-16")
+    assert days(db, alice) == [("premium", 1, 15, False), ("premium", 16, 31, True)]
+    assert lines(db, alice) == [("premium", "api_calls", 7, 7)]
 
 
 @pytest.mark.parametrize("calls", [300, 301, 10**15])
