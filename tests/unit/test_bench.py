@@ -247,3 +247,13 @@ def test_two_measures_never_share_a_name() -> None:
     assert set(load_all()) >= {"month-read", "consumption-http", "consumption-pieces"}
     with pytest.raises(ValueError, match="two measures"):
         bench("month-read", "again")(lambda _: [])
+
+
+def test_issuing_and_proving_are_measured_on_invoices_of_which_every_cent_is_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, found = run(capsys, "--only", "issuing")
+    assert code in (0, 1)  # a tiny run may be too slow; an amount that is wrong would have stopped it
+    assert [row["unit"] for row in found["rows"]] == ["1/s", "1/s", "µs"]
+    code, found = run(capsys, "--only", "verify")
+    assert [row["what"] for row in found["rows"]] == ["invoices proved, 10"]
