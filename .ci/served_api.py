@@ -29,6 +29,9 @@ PASSWORD = "demo-demo-demo"  # of the demo data: no secret
 RULES_BETWEEN_FIELDS = {
     "PATCH /plans/{code}": "a plan is right as a whole",
     "POST /discounts": "percent or amount_cents, and months with their duration",
+    "POST /invoice-items": "the quantity is above 0, and the amount no fraction of a cent",
+    "POST /invoices/{number}/credit-notes": "an amount or lines, not both",
+    "POST /invoices/{number}/payments": "a payment is received today at the latest",
     "POST /plans": "a plan is right as a whole",
     "POST /subscriptions": "plan and plan_code are the same",
     "POST /subscriptions/{subscription_id}/cancel": "another instant is for a dry run",

@@ -204,6 +204,13 @@ class Id(BaseConverter):
         return int(value)
 
 
+class Name(BaseConverter):
+    """`<name:…>`: what no other rule says at this place; so `Allow` of /invoices/run does not name GET."""
+
+    regex = "(?!(?:run|upcoming)$)[^/]+"
+    part_isolating = True
+
+
 def _can_be_there(part: Any) -> bool:
     """Whether a row can have this in its key: no text of ours holds a NUL, no integer has more than 64 bits."""
     return part <= MAX_INT if isinstance(part, int) else "\0" not in part
@@ -217,8 +224,8 @@ def _add_rules(state: BlueprintSetupState, operation: Operation, answer: Callabl
         return
     runtime.prefix = state.url_prefix or ""
     runtime.operations.append(operation)
-    state.app.url_map.converters["billing_id"] = Id
-    rule = operation.rule.replace("<int:", "<billing_id:")
+    state.app.url_map.converters |= {"billing_id": Id, "billing_name": Name}
+    rule = operation.rule.replace("<int:", "<billing_id:").replace("<name:", "<billing_name:")
     # OPTIONS is answered in one place for all paths: ops.nothing_here
     options: dict[str, Any] = {"methods": [operation.method], "provide_automatic_options": False}
     state.add_url_rule(rule, operation.name, answer, **options)

@@ -42,7 +42,7 @@ def list_invoices(caller: Caller, query: shapes.InvoicesQuery) -> Any:
 
 @route(
     "GET",
-    "/invoices/<number>",
+    "/invoices/<name:number>",
     summary="One invoice or credit note; or a user's, by his id",
     scope="billing.read",
     query=shapes.InvoicesOfUserQuery,

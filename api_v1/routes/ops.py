@@ -72,9 +72,9 @@ def nothing_here(**_: Any) -> Response:
 
 
 class Rest(PathConverter):
-    """Whatever follows, `/` too: `//consumption` is a 404 here, not Werkzeug's redirect in HTML."""
+    """Whatever follows, `/` and line ends too: `//consumption` is a 404 here, not Werkzeug's redirect in HTML."""
 
-    regex = ".*?"
+    regex = "(?s:.*?)"
     part_isolating = False
 
 

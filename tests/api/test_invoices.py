@@ -224,6 +224,12 @@ def test_anothers_invoice_looks_as_one_that_is_not_there(june: Office, people: C
         assert (refused.status_code, refused.json["code"]) == (404, "user_not_found")
 
 
+def test_what_another_route_is_called_is_no_number(office: Office, ada: Person) -> None:
+    assert office.get(ada, "/run").json["code"] == "method_not_allowed"
+    assert office.client.options(f"{PREFIX}/invoices/run").headers["Allow"] == "POST"
+    assert office.get(ada, "/runs").json == MISSING
+
+
 def test_only_an_admin_issues_and_only_for_his_own(june: Office, people: Cast) -> None:
     for path in (f"/generate/{people.alice.id}", "/run"):
         assert june.post(people.alice, path).status_code == 403
