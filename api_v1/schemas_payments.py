@@ -32,7 +32,7 @@ NetCents = Annotated[int, Field(ge=-MAX_CENTS, le=MAX_CENTS, json_schema_extra={
 def _one_line(text: str) -> str:
     if any(map(is_control, text)):
         raise PydanticCustomError("field_control", "field_control", {"fault": True})
-    if not text.strip():
+    if text.isspace():
         raise PydanticCustomError("field_format", "field_format", {"fault": True})
     return text
 

@@ -20,6 +20,7 @@ from tests.issued import ISSUED_AT, SETTINGS, issue_one, line, owed
 from turf_saas import credit_notes, invoices, payments
 from turf_saas.credit_notes import LineWish
 from turf_saas.errors import Conflict
+from turf_saas.money_proof import prove_money
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -61,6 +62,7 @@ def act(db: Connection, alice: Person, step: tuple[Any, ...], number: int) -> No
 def check(db: Connection, alice: Person) -> None:
     """What is paid of each invoice is its payments less the entries that name it; and its credit notes sum to it."""
     owed(db, alice)
+    assert list(prove_money(db, None)) == []
     moved: dict[int, int] = {}
     for row in fetch_all(db, "SELECT invoice_id, amount_cents AS cents FROM billing_payments"):
         moved[row["invoice_id"]] = moved.get(row["invoice_id"], 0) + row["cents"]

@@ -29,6 +29,7 @@ CREATE UNIQUE INDEX invoices_chain ON invoices (tenant_id, chain_position) WHERE
 CREATE UNIQUE INDEX invoices_series ON invoices (tenant_id, series, series_number) WHERE series_number IS NOT NULL;
 CREATE INDEX invoices_credited ON invoices (credited_invoice_id) WHERE credited_invoice_id IS NOT NULL;
 CREATE INDEX invoices_listed ON invoices (tenant_id, id);
+CREATE INDEX transactions_listed ON transactions (tenant_id, id);
 
 CREATE TABLE billing_invoice_lines (
     invoice_id ${int} NOT NULL REFERENCES invoices (id),
