@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from billing_db import Connection, atomic, engine, execute, execute_many, fetch_all, fetch_one, lock
+from billing_db import Connection, atomic, execute, execute_many, fetch_one, lock
 from turf_saas import invoice_numbers
+from turf_saas.ids import draw_ids
 from turf_saas.invoice_documents import NO_HASH, Document, hash_of, ledger_of
 from turf_saas.settings import Settings
 from turf_saas.values import Month, instant_text, parse_instant
@@ -47,7 +48,7 @@ def issue(
         return []
     with atomic(db):
         position, previous, at = _chain_end(db, now, tenant_id)
-        ids = _new_ids(db, len(documents))
+        ids = draw_ids(db, "invoices", "id", len(documents))
         numbers = invoice_numbers.draw(db, at, settings, tenant_id, len(documents))
         rows, lines, taxes = [], [], []
         for invoice_id, number, document in zip(ids, numbers, documents, strict=True):
@@ -91,16 +92,6 @@ def _end_chain(db: Connection, tenant_id: int, position: int, last: str, at: dat
         hash=last,
         at=instant_text(at),
     )
-
-
-def _new_ids(db: Connection, count: int) -> list[int]:
-    """Keys for new rows of invoices: known before they are written, so that their lines can be written in one go."""
-    if engine(db) == "postgresql":
-        sql = "SELECT nextval(pg_get_serial_sequence('invoices', 'id')) AS id FROM generate_series(1, :count)"
-        return [row["id"] for row in fetch_all(db, sql, count=count)]
-    row = fetch_one(db, "SELECT seq FROM sqlite_sequence WHERE name = 'invoices'")
-    last = row["seq"] if row else 0
-    return list(range(last + 1, last + 1 + count))
 
 
 def _row(document: Document, tenant_id: int, at: str, position: int, number: invoice_numbers.Number) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from billing_db import Connection, fetch_all, fetch_each
+from billing_db import Connection, Row, fetch_all, fetch_each
 from turf_saas.document_proof import Revenue, Totalled
 from turf_saas.findings import Finding
 from turf_saas.invoice_documents import NO_HASH
@@ -107,9 +107,19 @@ def prove_series(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
                                   AND p.series_number = i.series_number - 1)""",  # noqa: S608
         **given,
     ):
+        if _is_another_programs(db, row):
+            continue
         said = f"{row['invoice_number']}: number {row['series_number'] - 1} of the series {row['series']} is missing"
         yield Finding("number", said, row["invoice_number"], row["tenant_id"])
     yield from _prove_counts(db, tenant_id)
+
+
+def _is_another_programs(db: Connection, row: Row) -> bool:
+    """The number before this one was given out, by somebody else."""
+    prefix = row["invoice_number"].rpartition("-")[0]
+    number = f"{prefix}-{row['series_number'] - 1:04d}"
+    sql = "SELECT 1 AS one FROM invoices WHERE tenant_id = :tenant_id AND invoice_number = :number AND hash IS NULL"
+    return bool(fetch_all(db, sql, tenant_id=row["tenant_id"], number=number))
 
 
 def _prove_counts(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
