@@ -115,11 +115,12 @@ def test_each_invoice_of_a_run_is_told_once(
 ) -> None:
     begin(db, people.bob, "pro", 6)
     office = Office(app.test_client(), db)
+    assert "would issue 2," in app.test_cli_runner().invoke(args=["billing", "invoice", "--due", "--dry-run"]).output
+    assert told == []
     for _ in range(2):
         assert office.post(people.ada, "/run").status_code == 200
         assert app.test_cli_runner().invoke(args=["billing", "invoice", "--due"]).exit_code == 0
     assert told == [("FACT-203007-0001", 2), ("FACT-203007-0002", 2)]
-    app.test_cli_runner().invoke(args=["billing", "invoice", "--due", "--dry-run"])
     assert office.post(people.ada, f"/generate/{people.bob.id}").status_code == 200
     assert len(told) == 2
 
