@@ -203,7 +203,7 @@ def test_an_item_is_on_the_next_invoice(desk: Cashier, ada: Person, alice: Perso
         ({"unit_amount": "1000000001"}, ("/unit_amount", "field_range")),
         ({"description": ""}, ("/description", "field_length")),
         ({"description": "a\tb"}, ("/description", "field_control")),
-        ({"currency": "XXX"}, ("/currency", "currency_unknown")),
+        ({"currency": "QQQ"}, ("/currency", "currency_unknown")),
         ({"currency": "eur"}, ("/currency", "field_format")),
     ],
 )
