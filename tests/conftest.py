@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 import billing_db
 from billing_db import Connection
@@ -21,6 +23,8 @@ from tests.cast import SECRET, Cast, Person
 from turf_saas import schema
 from turf_saas.settings import read_settings
 
+# How werkzeug makes the URL of a rule is a function that it compiles, for each rule of each app.
+_builders: dict[tuple[Any, ...], Any] = {}
 ENGINES = ["sqlite", "postgresql"]
 NOW = datetime(2026, 5, 20, 10, 0, tzinfo=UTC)
 
@@ -33,6 +37,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return require.judged((yield))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay until the end: to go through them at each collection of garbage is in vain."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +153,18 @@ def ada(people: Cast) -> Person:
     return people.ada
 
 
+class BuiltOnce(Rule):
+    """A rule whose builder is compiled once for all apps: to compile those of an app takes longer than most tests."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        if self.defaults:  # they would be part of it
+            return super()._compile_builder(append_unknown)
+        made_of = (self.rule, *self._trace, append_unknown)
+        if made_of not in _builders:
+            _builders[made_of] = super()._compile_builder(append_unknown)
+        return _builders[made_of]
+
+
 @pytest.fixture
 def make_app(url: str) -> Callable[..., Flask]:
     """An app of a host without users and login of its own, with the blueprint and the given settings."""
@@ -151,6 +173,7 @@ def make_app(url: str) -> Callable[..., Flask]:
         from api_v1 import billing_bp
 
         app = Flask("host")
+        app.url_rule_class = BuiltOnce
         app.config.update({"TESTING": True, "TURF_SAAS_DB": url, "JWT_SECRET_KEY": SECRET, **config})
         app.register_blueprint(billing_bp)
         hold_to_document(app)
