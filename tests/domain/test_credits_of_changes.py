@@ -33,6 +33,7 @@ def _plans(db: Connection) -> None:
     for draft in (
         PlanDraft("ten", "Ten", 1_000, "EUR"),
         PlanDraft("forty", "Forty", 4_000, "EUR"),
+        PlanDraft("sixty", "Sixty", 6_000, "EUR"),
         PlanDraft("anniversary", "Anniversary", 3_100, "EUR", cycle="anniversary"),
         PlanDraft("gross", "Gross", 999, "EUR", cycle="anniversary", tax_behavior="inclusive"),
         PlanDraft("yearly", "Yearly", 36_500, "EUR", interval="year", cycle="anniversary"),
@@ -133,6 +134,16 @@ def test_the_newest_charge_is_given_back_before_the_fee(db: Connection, alice: P
     assert fee == ("2026-06", "credit", -667, None, None)
     assert charge == ("2026-06", "charge", 2_667, None, None)
     assert credit == ("2026-06", "credit", -1_333, charge_id, None)
+
+
+def test_of_two_charges_the_newest_is_given_back_first(db: Connection, alice: Person) -> None:
+    """+26.67 on the 11th; on the 16th −20.00 of that and +30.00; on the 21st 20.00 of those."""
+    begin(db, alice, "ten", "06-01")
+    change(db, alice, "forty", "06-11")
+    change(db, alice, "sixty", "06-16")
+    end(db, alice, "06-21")
+    charges = [row["id"] for row in fetch_all(db, "SELECT id FROM billing_pending_items WHERE kind = 'charge'")]
+    assert [item[2:4] for item in items(db) if item[3] is not None] == [(-2_000, charges[0]), (-2_000, charges[1])]
 
 
 def test_what_one_charge_does_not_cover_comes_from_the_fee(db: Connection, alice: Person) -> None:

@@ -224,6 +224,16 @@ def test_who_was_credited_before_is_refunded_without_another_credit_note(db: Con
     assert owed(db, alice) == 0
 
 
+def test_an_invoice_that_other_money_pays_stays_paid(db: Connection, alice: Person) -> None:
+    """12.00 too much were paid for the other one: they go out, and of neither invoice anything is due."""
+    invoice, other = issue_one(db, alice, 1_000), issue_one(db, alice, 1_000, month="2026-05")
+    first = pay(db, invoice, 1_200)
+    pay(db, other, 2_400)
+    assert refund(db, first).credit_note is None
+    assert settled(db, invoice) == ("paid", 1_200, 0, 0)
+    assert (balance(db, alice), owed(db, alice)) == (0, 0)
+
+
 @pytest.mark.parametrize("status", ["pending", "overdue"])
 def test_what_is_refunded_of_an_open_invoice_is_due_again(db: Connection, alice: Person, status: str) -> None:
     invoice = issue_one(db, alice, 1_000)
