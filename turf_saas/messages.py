@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from turf_saas.messages_catalogue import CATALOGUE_MESSAGES
+from turf_saas.messages_explain import EXPLAIN_MESSAGES
 from turf_saas.messages_invoices import INVOICE_MESSAGES
 from turf_saas.messages_subscriptions import SUBSCRIPTION_MESSAGES
 
@@ -343,6 +344,7 @@ MESSAGES: dict[str, dict[str, str]] = {
     },
     "internal_error": {"fr": "Erreur interne.", "en": "Internal error."},
     **CATALOGUE_MESSAGES,
+    **EXPLAIN_MESSAGES,
     **INVOICE_MESSAGES,
     **SUBSCRIPTION_MESSAGES,
     # -- the reference host

@@ -383,6 +383,11 @@ def get_invoice(stage: Stage, person: Person) -> Call:
 
 
 @example
+def explain_invoice(stage: Stage, person: Person) -> Call:
+    return Call(path={"number": stage.new_invoice(person)})
+
+
+@example
 def generate_invoice(stage: Stage, person: Person) -> Call:
     return Call(path={"user_id": person.id}, body={"period": stage.new_unbilled_month(person)})
 
