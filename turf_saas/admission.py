@@ -6,7 +6,7 @@ So a hundred calls at once see each other's counts, on both engines, and never m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -134,7 +134,8 @@ def give_back(db: Connection, now: datetime, settings: Settings, admission: Admi
     if admission.event_id is None:
         usage.uncount_call(db, admission.day, admission.user.id, admission.endpoint, admission.quantity)
     else:
-        usage.correct_event(db, now, settings, admission.user.tenant_id, admission.event_id, -admission.quantity)
+        anyhow = replace(settings, late_usage="next_invoice")  # the month may have been invoiced meanwhile
+        usage.correct_event(db, now, anyhow, admission.user.tenant_id, admission.event_id, -admission.quantity)
 
 
 def judge(

@@ -72,6 +72,24 @@ def list_closed(db: Connection, user_ids: Sequence[UserId], month: Month) -> set
     return found
 
 
+def list_closed_of(db: Connection, months: Sequence[tuple[UserId, str]]) -> set[tuple[UserId, str]]:
+    """Which of these months, each of its user, are closed."""
+    closed: set[tuple[UserId, str]] = set()
+    for part in parts(months):
+        asked = ", ".join(f"(:u{n}, :m{n})" for n in range(len(part)))
+        values: dict[str, UserId] = {}
+        for n, (user_id, month) in enumerate(part):
+            values |= {f"u{n}": user_id, f"m{n}": month}
+        rows = fetch_all(
+            db,
+            f"""SELECT user_id, month FROM billing_invoiced_months
+                 WHERE (user_id, month) IN (VALUES {asked})""",  # noqa: S608  placeholders
+            **values,
+        )
+        closed.update((row["user_id"], row["month"]) for row in rows)
+    return closed
+
+
 def list_open_months(db: Connection, settings: Settings, tenant_id: int, last: Month) -> list[Month]:
     """The months up to the last closed one that somebody has not closed, the oldest first."""
     rows = fetch_all(

@@ -80,6 +80,10 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Donner month=\"AAAA-MM\", ou period_start et period_end, les bornes d'un mois.",
         "en": "Give month=\"YYYY-MM\", or period_start and period_end, the bounds of one month.",
     },
+    "period_invoiced": {
+        "fr": "Le mois de cet usage est déjà facturé : il n'est plus pris.",
+        "en": "The month of this usage is invoiced: it is not taken any more.",
+    },
     "invoice_negative": {
         "fr": "La facture de {month} serait négative ({amount_cents} centimes) : corriger les éléments en attente.",
         "en": "The invoice of {month} would be negative ({amount_cents} cents): correct the pending items.",

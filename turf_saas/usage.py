@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from billing_db import Connection, RuleBroken, atomic, engine, execute, execute_many, fetch_all, fetch_one, lock
+from turf_saas.closing_months import list_closed_of
 from turf_saas.errors import TOLD, BillingError, Conflict, InvalidInput, NotFound
 from turf_saas.ids import new_ids
 from turf_saas.many import parts
@@ -21,6 +22,7 @@ Values = dict[str, Any]  # of a row, by name
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 CONFLICT = "idempotency_conflict"
+INVOICED = "period_invoiced"
 AT_ONCE = 20  # rows in one INSERT; keys are random and lie far apart, so each is one of its own
 
 
@@ -62,7 +64,7 @@ class EventsRefused(InvalidInput):
     def of_one(self) -> BillingError:
         """The refusal of the only event that there was."""
         fault = self.of_events[0]
-        return (Conflict if fault.code == CONFLICT else InvalidInput)(fault.code, field=fault.field)
+        return (Conflict if fault.code in (CONFLICT, INVOICED) else InvalidInput)(fault.code, field=fault.field)
 
 
 # -- calls of the host's API -------------------------------------------------------------------------
@@ -123,7 +125,8 @@ def record_events(db: Connection, now: datetime, settings: Settings, events: Seq
 class Prepared(NamedTuple):
     """Events as rows: worked out before the transaction, for while one writes nobody else does.
 
-    first: which event is the first with a key. content: of each event that has a key, what was sent.
+    first: which event is the first with a key. content: of each event that has a key, what was sent. past: which ones
+    are of another month than this, where what comes late is refused.
     """
 
     events: Sequence[NewEvent]
@@ -132,6 +135,7 @@ class Prepared(NamedTuple):
     days: list[Values]
     first: dict[tuple[UserId, str], int]
     content: dict[int, int]
+    past: list[int]
 
 
 def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, day: str | None = None) -> Prepared:
@@ -170,7 +174,11 @@ def prepare(now: datetime, settings: Settings, events: Sequence[NewEvent], *, da
         {"user_id": key[0], "key": key[1], "content": content[i], "id": ids[i], "tenant_id": events[i].tenant_id}
         for key, i in sorted(first.items())  # in one order for everybody: two batches never wait for each other
     ]
-    return Prepared(events, rows, key_rows, _days(rows), first, content)
+    past: list[int] = []
+    if settings.late_usage == "reject":
+        month = local_day(now, settings.timezone).isoformat()[:7]
+        past = [index for index, row in enumerate(rows) if row["day"][:7] != month]
+    return Prepared(events, rows, key_rows, _days(rows), first, content, past)
 
 
 def _days(rows: Sequence[Values]) -> list[Values]:
@@ -206,6 +214,8 @@ def add_prepared(db: Connection, now: datetime, prepared: Prepared) -> list[Reco
     for index, event in enumerate(prepared.events):
         if event.at is not None and index not in found and not now - OLDEST <= event.at <= now + NEWEST:
             faults[index] = EventFault(index, "at", "at_too_old" if event.at < now else "at_in_future")
+    for index in _list_invoiced(db, prepared, found) if prepared.past else ():
+        faults.setdefault(index, EventFault(index, "at", INVOICED))
     if faults:
         raise EventsRefused([fault for _, fault in sorted(faults.items())])
     rows, days = prepared.rows, prepared.days
@@ -254,6 +264,14 @@ def _find_keys(db: Connection, keys: list[tuple[UserId, str]]) -> dict[tuple[Use
         ):
             found[row["user_id"], row["idempotency_key"]] = (row["event_id"], row["content"])
     return found
+
+
+def _list_invoiced(db: Connection, prepared: Prepared, found: Mapping[int, str]) -> list[int]:
+    """Which of the new events are of a month that their user has been invoiced for."""
+    rows = {index: prepared.rows[index] for index in prepared.past if index not in found}
+    months = {index: (row["user_id"], row["day"][:7]) for index, row in rows.items()}
+    closed = list_closed_of(db, sorted(set(months.values())))
+    return [index for index, month in months.items() if month in closed]
 
 
 def _content(event: NewEvent) -> int:
@@ -355,6 +373,8 @@ def correct_event(
             raise EventsRefused(list(faults.values())).of_one()
         if found:
             return Recorded(found[0], duplicate=True)
+        if prepared.past and _list_invoiced(db, prepared, found):
+            raise Conflict(INVOICED, field="corrects")
         left = event["quantity"] + _corrected(db, corrects)
         if left + quantity < 0:
             raise Conflict("correction_too_large", left=left)

@@ -23,7 +23,7 @@ from turf_saas import metering, usage_days
 from turf_saas.checks import invalid
 from turf_saas.errors import BillingError, Conflict, Fault, Forbidden, InvalidInput, NotFound, pointer
 from turf_saas.metering import Report
-from turf_saas.usage import API_CALLS, CONFLICT, EventFault, EventsRefused, NewEvent
+from turf_saas.usage import API_CALLS, CONFLICT, INVOICED, EventFault, EventsRefused, NewEvent
 from turf_saas.users import User
 from turf_saas.values import UserId
 
@@ -47,7 +47,8 @@ MAX_BODY = 2 * 1024 * 1024  # a thousand events of 2 KiB: keys of 255 letters in
 def report_usage(caller: Caller, body: Sent) -> Any:
     """It has happened, so no quota refuses it. All of a batch is recorded, or nothing and every fault is named.
 
-    The same key with the same content is a duplicate: the first event's id again. Another content: 409.
+    The same key with the same content is a duplicate: the first event's id again. Another content: 409. Use of a month
+    that is invoiced is a line of the next invoice, or 409 `period_invoiced` where BILLING_LATE_USAGE is `reject`.
     An admin, or a key of his with the scope, reports for any user of the tenant; others for themselves, a person only
     where BILLING_SELF_REPORT lets him. A correction is an admin's. The body has at most 2 MiB.
     """
@@ -163,8 +164,9 @@ def _refusal(faults: list[Fault]) -> BillingError:
     codes = {fault.code for fault in faults}
     if codes == {"user_not_found"}:
         return NotFound("user_not_found", faults=faults)
-    if codes == {CONFLICT}:
-        return Conflict(CONFLICT, faults=faults)
+    for code in (CONFLICT, INVOICED):
+        if codes == {code}:
+            return Conflict(code, faults=faults)
     return invalid(sorted(faults, key=_index))
 
 
