@@ -30,7 +30,7 @@ from turf_saas.invoices import Invoice
 from turf_saas.issuing_documents import Asked, Composed, Composer, TaxOf, ask_for_taxes
 from turf_saas.late_usage import note_billed
 from turf_saas.rehearsal import rehearsal
-from turf_saas.seller import require_seller
+from turf_saas.seller import SellerIncomplete, require_seller
 from turf_saas.settings import Settings
 from turf_saas.values import Month, UserId, instant_text
 
@@ -83,7 +83,7 @@ def _silent(_done: int, _of: int) -> None:
     """Nobody wants to know."""
 
 
-def _untold(_issued: Sequence[Issued | Invoice]) -> None:
+def untold(_issued: Sequence[Issued | Invoice]) -> None:
     """Nobody is told."""
 
 
@@ -96,13 +96,12 @@ def issue_month(
     month: Month,
     *,
     tax_of: TaxOf | None = None,
-    told: Told = _untold,
+    told: Told = untold,
 ) -> Generated:
     """The user's invoice of a month that is over. A second call gives the same one."""
     require_closed(now, settings, month)
     if is_closed(db, user_id, month):
         return Generated(invoices.find_of_month(db, user_id, str(month)), existed=True)
-    require_seller(settings)
     try:
         rollover.bring_up_to_date(db, now, settings, user_id)
     except DatabaseUnavailable:
@@ -125,7 +124,7 @@ def run(
     *,
     tax_of: TaxOf | None = None,
     progress: Progress = _silent,
-    told: Told = _untold,
+    told: Told = untold,
     only: UserId | None = None,
     dry_run: bool = False,
 ) -> RunReport:
@@ -141,13 +140,11 @@ def run(
         for each in months
     }
     total, done = sum(map(len, of_month.values())), 0
-    if total:
-        require_seller(settings)
     for each, user_ids in of_month.items():
         report.existing += count_invoiced(db, tenant_id, each, only)
         for first in range(0, len(user_ids), AT_ONCE):
             part = _issue_part(db, now, settings, tenant_id, user_ids[first : first + AT_ONCE], each, tax_of, dry_run)
-            _add(report, part, _untold if dry_run else told)
+            _add(report, part, untold if dry_run else told)
             done += len(user_ids[first : first + AT_ONCE])
             progress(done, total)
     return report
@@ -195,7 +192,7 @@ def _issue_part(
     """Some users' month in one transaction; where something is wrong with one, in halves until he stands alone."""
     try:
         return _try_part(db, now, settings, tenant_id, user_ids, month, tax_of, dry_run)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, SellerIncomplete):
         raise
     except Exception as error:  # what another program wrote into his rows may be anything
         if len(user_ids) == 1:
@@ -272,6 +269,8 @@ def _issue(
         else:
             found[user_id] = each
     documents = [each.document for each in found.values() if each.document is not None]
+    if documents:
+        require_seller(settings)
     done.issued = invoice_register.issue(db, now, settings, tenant_id, documents)
     done.skipped = len(found) - len(documents)
     ids = {issued.document.user_id: issued.id for issued in done.issued}

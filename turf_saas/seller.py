@@ -16,6 +16,10 @@ FORMS_WITH_CAPITAL = frozenset(_COMPANIES.split())
 ALWAYS = ("NAME", "ADDRESS", "ZIP", "CITY")
 
 
+class SellerIncomplete(Conflict):
+    """Nobody's invoice can be issued before the settings say who sells."""
+
+
 @dataclass(frozen=True)
 class Seller:
     """What an invoice says about the seller; empty where a setting is not given."""
@@ -67,5 +71,5 @@ def require_seller(settings: Settings) -> Seller:
     """The seller, or a Conflict that names what is missing."""
     names = missing(settings)
     if names:
-        raise Conflict("seller_incomplete", missing=", ".join(names))
+        raise SellerIncomplete("seller_incomplete", missing=", ".join(names))
     return seller_of(settings)
