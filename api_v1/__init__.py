@@ -8,6 +8,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     demo as _demo,
     explain as _explain,
     invoices as _invoice_commands,
+    jobs as _job_commands,
     keys as _keys,
     plans as _plan_commands,
     usage as _usage_commands,

@@ -79,6 +79,7 @@ WITHOUT_TENANT = {
     "billing_installation": "one row about the database itself",
     "billing_migrations": "what was applied to the database itself",
     "billing_test_clock": "one row about the time that all of them share",
+    "billing_schedule": "the work that is done for all of them",
 }
 
 

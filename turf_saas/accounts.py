@@ -240,6 +240,17 @@ def _wait(db: Connection, now: datetime, allowed: int, **whose: str) -> int:
     return max(1, math.ceil((parse_instant(rows[-1]["failed_at"]) + WINDOW - now).total_seconds()))
 
 
+def forget_failures(db: Connection, now: datetime) -> int:
+    """All attempts that count no more, also where nobody tries; how many there were."""
+    with atomic(db):
+        return execute(
+            db,
+            "DELETE FROM billing_login_failures WHERE failed_at <= :since OR failed_at > :until",
+            since=instant_text(now - WINDOW),
+            until=instant_text(now + AHEAD),
+        )
+
+
 def _purge(db: Connection, now: datetime) -> None:
     """Each attempt adds a row and takes up to a hundred old ones away: the table cannot grow past the window."""
     execute(

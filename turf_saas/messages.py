@@ -8,6 +8,7 @@ from typing import Any
 from turf_saas.messages_catalogue import CATALOGUE_MESSAGES
 from turf_saas.messages_explain import EXPLAIN_MESSAGES
 from turf_saas.messages_invoices import INVOICE_MESSAGES
+from turf_saas.messages_jobs import JOB_MESSAGES
 from turf_saas.messages_subscriptions import SUBSCRIPTION_MESSAGES
 
 LOCALES = ("fr", "en")
@@ -346,6 +347,7 @@ MESSAGES: dict[str, dict[str, str]] = {
     **CATALOGUE_MESSAGES,
     **EXPLAIN_MESSAGES,
     **INVOICE_MESSAGES,
+    **JOB_MESSAGES,
     **SUBSCRIPTION_MESSAGES,
     # -- the reference host
     "demo_in_production": {

@@ -175,6 +175,22 @@ def expire(db: Connection, now: datetime, user_id: UserId, metric: str) -> bool:
     return bool(rows)
 
 
+def expire_due(db: Connection, now: datetime, settings: Settings) -> int:
+    """Everybody's holds whose time is over are taken back, also where nobody asks; of how many metrics of users."""
+    today = local_day(now, settings.timezone).isoformat()
+    rows = fetch_all(
+        db,
+        """SELECT DISTINCT user_id, metric, tenant_id FROM usage_reservations
+            WHERE state = 'held' AND expires_at <= :now ORDER BY user_id, metric""",
+        now=instant_text(now),
+    )
+    for row in rows:
+        with atomic(db):
+            usage.touch_counters(db, [{**dict(row), "day": today}])
+            expire(db, now, row["user_id"], row["metric"])
+    return len(rows)
+
+
 def _close(
     db: Connection,
     now: datetime,

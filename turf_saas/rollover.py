@@ -130,9 +130,10 @@ def begin(
     trial_days: int = 0,
     by: str | None = SYSTEM,
     reason: str = "begun",
+    begins: datetime | None = None,
 ) -> Subscription:
-    """Its first period, or its trial, from the local day of effective_at on."""
-    begins = read_instant(subscription.effective_at)
+    """Its first period, or its trial, from the local day of `begins` on, or of effective_at."""
+    begins = begins or read_instant(subscription.effective_at)
     assert begins is not None
     plan = get_version(db, subscription)
     day = local_day(begins, settings.timezone)

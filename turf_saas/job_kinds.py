@@ -1,0 +1,105 @@
+"""What each job's name stands for: the periodic work, and the two jobs that others enqueue."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from turf_saas import accounts, dunning, idempotency, issuing, reservations, rollover, tenants, usage_check, usage_days
+from turf_saas.errors import Conflict, InvalidInput
+from turf_saas.values import Month, local_day, read_instant
+from turf_saas.working import Kind, Work
+
+
+class WorkFailed(Exception):
+    """Some of it could not be done; the rest was. It is tried again."""
+
+
+def roll_over(work: Work) -> None:
+    done = rollover.advance_due(work.db, work.now, work.around.settings)
+    if done.failed:
+        raise WorkFailed("; ".join(f"subscription {one}: {why}" for one, why in done.failed[:5]))
+
+
+def expire_reservations(work: Work) -> None:
+    reservations.expire_due(work.db, work.now, work.around.settings)
+
+
+def issue_invoices(work: Work) -> None:
+    """Of every tenant, each month that is over. Without a seller nobody could, and it is tried again."""
+    for tenant in tenants.list_tenants(work.db):
+        _issue(work, tenant.id, None)
+
+
+def _issue(work: Work, tenant_id: int, month: Month | None) -> None:
+    around = work.around
+    report = issuing.run(work.db, work.now, around.settings, tenant_id, month, tax_of=around.tax_of, told=around.told)
+    if report.failed:
+        raise WorkFailed("; ".join(f"user {one.user_id}, {one.month}: {one.error}" for one in report.failed[:5]))
+
+
+def mark_overdue(work: Work) -> None:
+    dunning.mark_overdue(work.db, work.now, work.around.settings)
+
+
+def dun(work: Work) -> None:
+    dunning.dun(work.db, work.now, work.around.settings)
+
+
+def check_usage(work: Work) -> None:
+    found = usage_check.check(work.db, None, most=1)
+    if found.disagreements:
+        raise WorkFailed(f"{found.disagreements} disagreements: see flask billing usage check")
+
+
+def purge(work: Work) -> None:
+    idempotency.forget_old(work.db, work.now)
+    accounts.forget_failures(work.db, work.now)
+
+
+def aggregate_daily(work: Work) -> None:
+    """Days are summed when they are recorded: what is left is to prove that they are."""
+    payload = work.job.payload
+    day = _day(work, "day_start")
+    usage_days.total_of_day(work.db, _tenant(work), str(payload["metric"]), day.isoformat())
+
+
+def generate_monthly_invoice(work: Work) -> None:
+    """A month of a tenant. It comes back until the month is over."""
+    settings, payload = work.around.settings, work.job.payload
+    start = _day(work, "period_start")
+    month = Month(start.year, start.month)
+    ends = read_instant(str(payload.get("period_end", "")))
+    if start != month.first_day or (ends is not None and ends != month.ends_at(settings.timezone)):
+        raise InvalidInput("period_is_no_month")
+    currency = payload.get("currency")
+    if currency is not None and str(currency).upper() != settings.currency:
+        raise Conflict("currency_mismatch", currency=settings.currency, wanted=currency)
+    _issue(work, _tenant(work), month)
+
+
+def _tenant(work: Work) -> int:
+    return int(work.job.payload.get("tenant_id", work.job.tenant_id))
+
+
+def _day(work: Work, name: str) -> date:
+    text = str(work.job.payload.get(name, ""))
+    instant = read_instant(text)
+    if instant is not None:
+        return local_day(instant, work.around.settings.timezone)
+    try:
+        return date.fromisoformat(text[:10])
+    except ValueError:
+        raise InvalidInput("date_invalid", field=name) from None
+
+
+KINDS = {
+    "billing.mark_overdue": Kind(mark_overdue),
+    "billing.dun": Kind(dun, by_itself=True),
+    "billing.roll_over": Kind(roll_over, by_itself=True),
+    "billing.expire_reservations": Kind(expire_reservations, by_itself=True),
+    "billing.issue_invoices": Kind(issue_invoices, by_itself=True),
+    "billing.check_usage": Kind(check_usage, by_itself=True),
+    "billing.purge": Kind(purge),
+    "billing.aggregate_daily": Kind(aggregate_daily),
+    "billing.generate_monthly_invoice": Kind(generate_monthly_invoice, by_itself=True),
+}

@@ -1,0 +1,35 @@
+-- Work that is stored: done once, by whoever claims it, and never lost. And what is done again and again.
+
+-- States: available, executing, retryable, completed, dead. Finished jobs stay.
+CREATE TABLE billing_jobs (
+    id ${pk},
+    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    name ${text} NOT NULL,
+    payload TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL DEFAULT 'available'
+        CHECK (state IN ('available', 'executing', 'retryable', 'completed', 'dead')),
+    run_at ${text} NOT NULL,
+    attempts ${int} NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    max_attempts ${int} NOT NULL DEFAULT 12 CHECK (max_attempts >= 1),
+    -- Whoever finishes a job must hold its lease still: another one may have claimed it since.
+    lease_token TEXT,
+    lease_until ${text},
+    dedupe_key ${text} UNIQUE,
+    last_error TEXT,
+    created_at ${text} NOT NULL,
+    claimed_at ${text},
+    finished_at ${text},
+    CHECK ((state = 'executing') = (lease_token IS NOT NULL)),
+    CHECK ((lease_token IS NULL) = (lease_until IS NULL))
+);
+CREATE INDEX billing_jobs_due ON billing_jobs (run_at, id) WHERE state IN ('available', 'retryable');
+CREATE INDEX billing_jobs_leased ON billing_jobs (lease_until) WHERE state = 'executing';
+CREATE INDEX billing_jobs_listed ON billing_jobs (state, id);
+
+-- When each periodic work was begun last, and is next.
+CREATE TABLE billing_schedule (
+    name ${text} PRIMARY KEY,
+    next_at ${text} NOT NULL,
+    begun_at ${text},
+    job_id ${int} REFERENCES billing_jobs (id)
+);
