@@ -133,15 +133,15 @@ def run(
         require_closed(now, settings, month)
     for subscription_id, why in rollover.advance_due(db, now, settings).failed:
         logger.error("subscription %s does not go on: %s", subscription_id, why)  # its fee comes once it does
-    report = RunReport()
     months = [month] if month is not None else list_open_months(db, settings, tenant_id, last_closed(now, settings))
+    # Counted first: whoever another run closes from here on is found closed, and counted then.
+    report = RunReport(existing=sum(count_invoiced(db, tenant_id, each, only) for each in months))
     of_month = {
         each: [user_id for user_id in list_users(db, settings, tenant_id, each) if only in (None, user_id)]
         for each in months
     }
     total, done = sum(map(len, of_month.values())), 0
     for each, user_ids in of_month.items():
-        report.existing += count_invoiced(db, tenant_id, each, only)
         for first in range(0, len(user_ids), AT_ONCE):
             part = _issue_part(db, now, settings, tenant_id, user_ids[first : first + AT_ONCE], each, tax_of, dry_run)
             _add(report, part, untold if dry_run else told)

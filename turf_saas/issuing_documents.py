@@ -22,7 +22,7 @@ from turf_saas.periods import start_of_day
 from turf_saas.seller import Seller, seller_of
 from turf_saas.settings import Settings
 from turf_saas.tax import TaxDecision, decide, rate_text
-from turf_saas.values import Month, UserId, compact_json, instant_text, local_day
+from turf_saas.values import Month, UserId, compact_json, instant_text, local_day, parse_instant
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -61,8 +61,7 @@ class Composer:
         month: Month,
     ) -> None:
         self._settings, self._month = settings, month
-        self._today = local_day(now, settings.timezone)
-        self._due_on = (self._today + timedelta(days=settings.payment_days)).isoformat()
+        self._due_on = (local_day(now, settings.timezone) + timedelta(days=settings.payment_days)).isoformat()
         self._start = instant_text(start_of_day(month.first_day, settings.timezone))
         self._end = instant_text(month.ends_at(settings.timezone))
         self._seller = seller_of(settings)
@@ -71,7 +70,7 @@ class Composer:
         self._drafts = read_drafts(db, settings, tenant_id, user_ids, month)
         self._late = list_late(db, settings, tenant_id, user_ids, month)
         self._buyers = profiles.list_profiles(db, settings, user_ids)
-        self._decided: dict[tuple[str | None, ...], TaxDecision] = {}
+        self._decided: dict[tuple[str | None, str | None, str | None, date], TaxDecision] = {}
         self._mentions: dict[tuple[str, tuple[TaxDecision, ...]], str] = {}
 
     def ask(self, user_id: UserId, tax_of: TaxOf, locale: str | None = None) -> Asked:
@@ -80,7 +79,7 @@ class Composer:
         if not lines:
             return Asked((), ())
         try:
-            return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._today)))
+            return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._month.last_day)))
         except BillingError:
             raise
         except Exception:  # the host's own code, and perhaps a service behind it
@@ -123,12 +122,23 @@ class Composer:
         return self._buyers.get(user_id, self._nobody)
 
     def _decide(self, buyer: Buyer, draft: Draft) -> Decisions:
-        if not draft.lines:
-            return ()
-        key = (buyer.kind, buyer.country, buyer.vat_id)
+        return [self._decide_on(buyer, self._supplied_on(line)) for line in draft.lines]
+
+    def _decide_on(self, buyer: Buyer, on: date) -> TaxDecision:
+        key = (buyer.kind, buyer.country, buyer.vat_id, on)
         if key not in self._decided:
-            self._decided[key] = decide(self._seller, buyer, self._today)
-        return (self._decided[key],) * len(draft.lines)
+            self._decided[key] = decide(self._seller, buyer, on)
+        return self._decided[key]
+
+    def _supplied_on(self, line: DraftLine) -> date:
+        """The day that decides about the rate: the last one of the month, or of the line's period if that is earlier.
+
+        The invoice itself is dated later, when another rate may hold.
+        """
+        last = self._month.last_day
+        if line.period_end is None or line.period_end >= self._end:
+            return last
+        return min(last, local_day(parse_instant(line.period_end) - timedelta(seconds=1), self._settings.timezone))
 
     def _document(self, draft: Draft, buyer: Buyer, decisions: Decisions, totals: Totals) -> Document:
         said = {(decision.category, decision.rate): decision for decision in reversed(decisions)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.cases import cases
 from tests.cast import Cast, Person
 from tests.domain import issuing as desk
 from tests.domain.issuing import APRIL, JUNE, MAY, SETTINGS, at, begin, invoice_of, lines, run, sell, totals
-from turf_saas import catalogue, discounts, invoice_items, profiles
+from turf_saas import catalogue, discounts, invoice_items, invoices, profiles, usage
 from turf_saas.buyer import Buyer
 from turf_saas.invoice_drafts import DraftLine
 from turf_saas.money import to_cents
@@ -308,3 +309,24 @@ def test_tenants_are_billed_apart(db: Connection, people: Cast) -> None:
     assert totals(invoice_of(db, people.charlie, MAY)) == (4_950, 990, 5_940)
     assert {row["tenant_id"] for row in fetch_all(db, "SELECT tenant_id FROM transactions WHERE user_id = 3")} == {2}
     desk.assert_sound(db)
+
+
+def test_the_rate_is_that_of_the_month_that_is_billed_and_not_of_the_day_of_issue(
+    db: Connection, alice: Person
+) -> None:
+    """Romania went from 19 to 21 % on 1 August 2025: July is at 19, also what of it comes with August's invoice."""
+    settings = desk.settings_with(BILLING_OSS="1")
+    profiles.set_profile(db, datetime(2025, 7, 1, tzinfo=UTC), alice.id, 1, Buyer(country="RO"))
+    begin(db, alice, "premium", datetime(2025, 7, 1, tzinfo=UTC), settings=settings)
+    run(db, datetime(2025, 8, 1, 3, tzinfo=UTC), settings)
+    event = usage.NewEvent(alice.id, 1, "api_calls", 5000, datetime(2025, 7, 20, tzinfo=UTC))
+    usage.record_event(db, datetime(2025, 8, 5, tzinfo=UTC), settings, event)
+    run(db, datetime(2025, 9, 1, 3, tzinfo=UTC), settings)
+    august, july = invoices.list_invoices(db, 1)
+    assert [(tax.vat_rate, tax.base_cents, tax.tax_cents) for tax in july.taxes] == [("19", 1900, 361)]
+    # 2000 calls above the 3000 that are included, at 0.01
+    assert [(line.kind, line.net_cents, line.vat_rate) for line in august.lines] == [
+        ("base", 1900, "21"),
+        ("late", 2000, "19"),
+    ]
+    assert [(tax.vat_rate, tax.tax_cents) for tax in august.taxes] == [("21", 399), ("19", 380)]
