@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from turf_saas.pricing import price_from
-from turf_saas.rating import Change, Segment, Terms, rate_month, split_days
+from turf_saas.rating import Change, Segment, Terms, parts_of, rate_month, rated_quantity, split_days
 from turf_saas.values import Month
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -88,3 +88,24 @@ def test_days_of_one_plan_cost_the_same_however_they_are_cut(parts: list[Any]) -
     cut = [Segment(plan, *days, True, {"calls": used}) for _, used in parts]
     whole = [Segment(plan, *days, True, {"calls": sum(used for _, used in parts)})]
     assert rated(cut) == rated(whole)
+
+
+USED = st.dictionaries(st.integers(1, 28), st.integers(1, 20), max_size=28)
+
+
+@bounded
+@hypothesis.given(CHANGES, USED, st.sampled_from(PLANS), st.integers(0, 8))
+def test_what_is_late_is_rated_as_the_month_was(
+    changes: list[Change], used: dict[int, int], default: Terms, trials: int
+) -> None:
+    """The parts of a month with its days, as late use is priced, are its lines."""
+    segments = [
+        replace(part, billed=part.billed and place >= trials)
+        for place, part in enumerate(
+            used_in(split_days(changes, MONTH, UTC, default), [used.get(day, 0) for day in range(1, 29)])
+        )
+    ]
+    parts = [(part.plan, rated_quantity(part.spans, used)) for part in parts_of(segments)]
+    lines = [(line.plan, int(line.charge.quantity)) for line in rate_month(segments, "EUR")]
+    assert [part for part in parts if part[1]] == lines
+    assert all(line.spans for line in rate_month(segments, "EUR"))

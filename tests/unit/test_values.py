@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from turf_saas.values import Month, instant_text, parse_instant
+from turf_saas.values import Month, compact_json, instant_text, parse_instant
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -77,3 +77,15 @@ def test_an_instant_is_read_back_as_it_was_written() -> None:
     instant = datetime(2026, 5, 31, 22, 30, 15, tzinfo=UTC)
     assert instant_text(instant.astimezone(PARIS)) == "2026-05-31T22:30:15Z"
     assert parse_instant(instant_text(instant)) == instant
+
+
+@pytest.mark.parametrize(("month", "before"), [("2026-02", "2026-01"), ("2026-01", "2025-12"), ("0002-01", "0001-12")])
+def test_each_month_has_one_before_it(month: str, before: str) -> None:
+    parsed = Month.parse(month)
+    assert parsed is not None
+    assert (str(parsed.before), parsed.before < parsed) == (before, True)
+
+
+def test_json_is_written_without_blanks_and_with_its_letters() -> None:
+    """As it stands in a hash, so it must never read otherwise."""
+    assert compact_json({"b": [1, None, True], "a": 'é\u2028 "x"'}) == '{"b":[1,null,true],"a":"é\u2028 \\"x\\""}'
