@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -123,9 +123,21 @@ def delete_discount(db: Connection, now: datetime, tenant_id: int, code: str) ->
 
 
 def redeem(
-    db: Connection, now: datetime, settings: Settings, tenant_id: int, user_id: UserId, code: str, currency: str
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    tenant_id: int,
+    user_id: UserId,
+    code: str,
+    currency: str,
+    *,
+    since: datetime | None = None,
 ) -> None:
-    """The discount runs for the user from now on, in place of one that ran before. Refused: used up, or used by him."""
+    """The discount runs for the user from today on, in place of one that ran before. Refused: used up, or used by him.
+
+    since: the beginning of the subscription that it is given with; where that is earlier, it runs from there.
+    """
+    first_day = local_day(min(now, since or now), settings.timezone)
     with atomic(db):
         row = fetch_one(
             db,
@@ -155,8 +167,8 @@ def redeem(
             user_id=user_id,
             discount_id=row["id"],
             now=instant_text(now),
-            runs_from=instant_text(periods.start_of_day(local_day(now, settings.timezone), settings.timezone)),
-            ends_at=_ends_at(now, settings, row["months"]),
+            runs_from=instant_text(periods.start_of_day(first_day, settings.timezone)),
+            ends_at=_ends_at(first_day, settings, row["months"]),
         )
         if not entered:
             raise Conflict("discount_used", code=row["code"])
@@ -199,11 +211,10 @@ def spend(db: Connection, now: datetime, redemption: Redemption) -> None:
             )
 
 
-def _ends_at(now: datetime, settings: Settings, months: int | None) -> str | None:
+def _ends_at(first_day: date, settings: Settings, months: int | None) -> str | None:
     if months is None:
         return None
-    day = local_day(now, settings.timezone)
-    return instant_text(periods.nth_start("anniversary", "month", day, settings.timezone, months))
+    return instant_text(periods.nth_start("anniversary", "month", first_day, settings.timezone, months))
 
 
 def _discount(row: Row) -> Discount:

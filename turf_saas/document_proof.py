@@ -275,8 +275,11 @@ def _faults_of_ledger(stored: Stored) -> Iterator[tuple[str, str]]:
         right = sorted(ledger_of(stored.lines, stored.taxes).items())
     except (ArithmeticError, LookupError, ValueError):  # a tax without lines, say: that is told above
         right = there
-    if there != right or sum(cents for _, cents in there) != row["amount_cents"]:
+    summed = sum(cents for _, cents in there)
+    if there != right:
         yield "ledger", f"its ledger says {_pairs(there)}, and should say {_pairs(right)}"
+    elif summed != row["amount_cents"]:
+        yield "ledger", f"its ledger sums to {summed}, as its lines do, and it says {row['amount_cents']}"
 
 
 def _pairs(pairs: Sequence[tuple[str, int]]) -> str:

@@ -58,7 +58,7 @@ def subscribe(
         if days and has_tried(db, user.id, plan.code):
             days = 0
         if discount_code is not None:
-            discounts.redeem(db, now, settings, user.tenant_id, user.id, discount_code, plan.currency)
+            discounts.redeem(db, now, settings, user.tenant_id, user.id, discount_code, plan.currency, since=effective)
         status = "trialing" if days else "active"
         if live is not None:
             begun = _take_over(db, now, live, plan, effective, status, by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from billing_db import Connection, fetch_all, fetch_one
+from tests.api.invoicing import SETTINGS
 from tests.api.selling import DISCOUNT, DISCOUNTS, faults
 from tests.api.test_api_keys import key_of, with_key
 from tests.cast import Cast, Person
+from turf_saas.clock import set_clock
 
 SUBSCRIPTIONS = "/api/v1/billing/subscriptions"
 
@@ -172,3 +175,19 @@ def test_only_an_admin_of_the_tenant_sees_and_gives_out_codes(client: FlaskClien
     assert client.get(DISCOUNTS, headers=reads).status_code == 200
     assert client.post(DISCOUNTS, json=DISCOUNT, headers=reads).json["code"] == "scope_missing"
     assert client.get(DISCOUNTS).status_code == 401
+
+
+def test_a_code_given_with_a_beginning_in_the_past_runs_from_there(
+    client: FlaskClient, ada: Person, alice: Person, db: Connection
+) -> None:
+    sold = {"code": "team", "name": "Team", "amount_cents": 1_000}
+    assert client.post("/api/v1/billing/plans", json=sold, headers=ada.headers).status_code == 201
+    give_out(client, ada, percent="50", duration="forever", months=None)
+    set_clock(db, datetime(2026, 5, 1, tzinfo=UTC), SETTINGS, datetime(2026, 5, 20, tzinfo=UTC))
+    wish = {"plan": "team", "user_id": alice.id, "start_at": "2026-04-01T00:00:00Z", "discount_code": "spring-25"}
+    assert client.post(SUBSCRIPTIONS, json=wish, headers=ada.headers).status_code == 201
+    rows = fetch_all(db, "SELECT starts_at, discount_cents FROM billing_periods ORDER BY id")
+    assert [(row["starts_at"][:10], row["discount_cents"]) for row in rows] == [
+        ("2026-04-01", 500),
+        ("2026-05-01", 500),
+    ]

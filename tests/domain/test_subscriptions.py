@@ -609,9 +609,28 @@ def write(db: Connection, subscription: Subscription, **columns: Any) -> None:
         )
 
 
-def test_a_code_takes_nothing_off_fees_from_before_its_day(db: Connection, alice: Person) -> None:
+def test_a_code_of_a_beginning_in_the_past_runs_from_that_beginning(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="months", months=2)
+    begin(db, alice, "ten", "05-20 10:00", start_at=at("03-01 18:00"), discount_code="HALF")
+    advance_due(db, at("07-02"), SETTINGS)
+    assert [row[0] for row in rows(db, "SELECT discount_cents FROM billing_periods ORDER BY id")] == [500, 500, 0, 0, 0]
+    assert rows(db, "SELECT redeemed_at, runs_from, ends_at FROM billing_redemptions") == [
+        ("2026-05-20T10:00:00Z", "2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z")
+    ]
+
+
+def test_the_code_of_a_beginning_in_the_future_runs_from_today(db: Connection, alice: Person) -> None:
     discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="months", months=1)
-    begin(db, alice, "ten", "05-20 10:00", start_at=at("03-01"), discount_code="HALF")
+    begin(db, alice, "ten", "05-20 10:00", start_at=at("06-15"), discount_code="HALF")
+    assert rows(db, "SELECT runs_from, ends_at FROM billing_redemptions") == [
+        ("2026-05-20T00:00:00Z", "2026-06-20T00:00:00Z")
+    ]
+
+
+def test_the_code_of_a_change_takes_nothing_off_fees_from_before_its_day(db: Connection, alice: Person) -> None:
+    discounts.create_discount(db, at("01-01"), 1, code="HALF", percent="50", duration="months", months=1)
+    begun = begin(db, alice, "ten", "05-20 10:00", start_at=at("03-01"))
+    change(db, "05-20", begun, "ten", discount_code="HALF")
     advance_due(db, at("07-02"), SETTINGS)
     assert [row[0] for row in rows(db, "SELECT discount_cents FROM billing_periods ORDER BY id")] == [0, 0, 0, 500, 0]
 

@@ -73,6 +73,12 @@ def test_whatever_is_broken_is_named(billed: Connection) -> None:
     assert not verify(billed, SETTINGS, JUNE).wrong.many
 
 
+def test_an_amount_that_was_changed_is_what_the_ledger_does_not_sum_to(billed: Connection) -> None:
+    found = proved(billed, "UPDATE invoices SET amount_cents = 5731 WHERE id = 1")
+    said = [one.sentence for one in found.wrong.shown if one.kind == "ledger"]
+    assert said == ["FACT-202605-0001: its ledger sums to 5730, as its lines do, and it says 5731"]
+
+
 def test_of_what_was_found_the_first_are_shown_and_all_are_counted(billed: Connection) -> None:
     with unguarded(billed):
         execute(billed, "UPDATE invoices SET buyer = '{}'")
