@@ -12,9 +12,7 @@ from turf_saas.credit_notes import Wanted
 from turf_saas.invoice_drafts import PendingCredit
 from turf_saas.invoices import Invoice
 from turf_saas.late_usage import LateUse
-from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
-from turf_saas.values import instant_text
 
 LATE = "late_usage"
 CHANGE = "subscription_change"
@@ -56,7 +54,7 @@ def give_back_late(db: Connection, now: datetime, settings: Settings, late: Sequ
     with atomic(db):
         for one in late:
             rest = -one.amount_cents
-            for invoice_id, position, charged in _list_billed(db, settings, one):
+            for invoice_id, position, charged in _list_billed(db, one):
                 part = min(rest, charged)
                 note = credit_notes.give_back(db, now, settings, invoice_id, [Wanted(position, part)], reason=LATE)
                 if note is not None:
@@ -72,18 +70,23 @@ def _taken(note: Invoice) -> int:
     return -sum(line.amount_cents for line in note.lines)
 
 
-def _list_billed(db: Connection, settings: Settings, late: LateUse) -> list[tuple[int, int, int]]:
-    """The lines that billed the month's use of the metric: invoice, position and amount, the newest first."""
+def _list_billed(db: Connection, late: LateUse) -> list[tuple[int, int, int]]:
+    """The lines that billed the month's use of the metric: invoice, position and amount, the newest first.
+
+    Those with the same VAT inside or outside of the price come before the others.
+    """
     rows = fetch_all(
         db,
-        """SELECT l.invoice_id, l.position, l.amount_cents
+        """SELECT l.invoice_id, l.position, l.amount_cents, l.kind, l.tax_behavior, l.origin
              FROM invoices AS i JOIN billing_invoice_lines AS l ON l.invoice_id = i.id
             WHERE i.user_id = :user_id AND i.kind = 'period' AND l.metric = :metric AND l.amount_cents > 0
-              AND ((l.kind = 'overage' AND i.month = :month) OR (l.kind = 'late' AND l.period_start = :start))
+              AND ((l.kind = 'overage' AND i.month = :month) OR l.kind = 'late')
             ORDER BY l.invoice_id DESC, l.position DESC""",
         user_id=late.user_id,
         metric=late.metric,
         month=str(late.month),
-        start=instant_text(start_of_day(late.month.first_day, settings.timezone)),
     )
+    # By its origin: when its month began is another instant once BILLING_TIMEZONE is another one.
+    rows = [row for row in rows if row["kind"] != "late" or json.loads(row["origin"]).get("month") == str(late.month)]
+    rows.sort(key=lambda row: row["tax_behavior"] != late.tax_behavior)
     return [(row["invoice_id"], row["position"], row["amount_cents"]) for row in rows]

@@ -204,7 +204,7 @@ def _item_line(item: Row, locale: str) -> DraftLine:
     return DraftLine(
         item["kind"],
         item["amount_cents"],
-        (item["to_behavior"] if item["kind"] == "charge" else item["from_behavior"]) or "exclusive",
+        item["tax_behavior"] or "exclusive",
         told,
         quantity=item["quantity"] or "1",
         unit_amount=unit,
@@ -247,12 +247,15 @@ def _list_periods(db: Connection, user_ids: Sequence[UserId], month: Month) -> d
 
 
 def _list_items(db: Connection, user_ids: Sequence[UserId], month: Month) -> dict[UserId, list[Row]]:
+    """What waits. A credit includes its VAT where what it gives back does, whatever plan was in between."""
     found: dict[UserId, list[Row]] = {}
     for part in parts(user_ids):
         for row in fetch_all(
             db,
-            f"""SELECT i.*, f.name AS from_name, f.tax_behavior AS from_behavior, t.name AS to_name,
-                       t.tax_behavior AS to_behavior,
+            f"""SELECT i.*, f.name AS from_name, t.name AS to_name,
+                       CASE WHEN i.kind = 'charge' THEN t.tax_behavior
+                            WHEN i.credits_item_id IS NOT NULL THEN of_charge.tax_behavior
+                            ELSE of_fee.tax_behavior END AS tax_behavior,
                        CASE WHEN i.credits_item_id IS NOT NULL THEN charged.invoice_id ELSE b.invoice_id END
                        AS source_invoice_id
                   FROM billing_pending_items AS i
@@ -260,6 +263,8 @@ def _list_items(db: Connection, user_ids: Sequence[UserId], month: Month) -> dic
                   LEFT JOIN billing_periods AS b ON b.id = i.billing_period_id
                   LEFT JOIN billing_plans AS f ON f.id = i.from_plan_id
                   LEFT JOIN billing_plans AS t ON t.id = i.to_plan_id
+                  LEFT JOIN billing_plans AS of_charge ON of_charge.id = charged.to_plan_id
+                  LEFT JOIN billing_plans AS of_fee ON of_fee.id = b.plan_id
                  WHERE i.user_id IN ({places(part)}) AND i.invoice_id IS NULL AND {_OF_MONTH.format("i")}
                  ORDER BY i.id""",  # noqa: S608
             month=str(month),

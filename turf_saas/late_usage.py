@@ -30,7 +30,10 @@ NOTHING = Used(0, "{}")
 
 @dataclass(frozen=True)
 class LateUse:
-    """A metric of a month that was used otherwise than was billed. `amount_cents`: what it costs more, or less."""
+    """A metric of a month that was used otherwise than was billed. `amount_cents`: what it costs more, or less.
+
+    Of days whose prices include VAT and of days whose prices do not there is one each.
+    """
 
     user_id: UserId
     month: Month
@@ -76,10 +79,11 @@ def list_late(
         months = read_months(db, settings, tenant_id, list(users), month)
         for user_id, (metrics, billed) in users.items():
             rated = months.of(user_id)
-            late = [
-                _late(settings, user_id, month, rated, metric, billed.get(metric, {})) for metric in sorted(metrics)
-            ]
-            found.setdefault(user_id, []).extend(late)
+            found.setdefault(user_id, []).extend(
+                _late(settings, user_id, month, rated, metric, billed.get(metric, {}), behavior, priced)
+                for metric in sorted(metrics)
+                for behavior, priced in _parts_of(rated, metric).items()
+            )
     return found
 
 
@@ -104,20 +108,34 @@ def _list_changed(
                 yield row["user_id"], month, row["metric"], json.loads(row["billed"] or "{}")
 
 
+def _parts_of(rated: RatedMonth, metric: str) -> dict[TaxBehavior, tuple[Part, ...]]:
+    """What prices the metric in the month, by whether VAT is included. What has no price costs nothing."""
+    found: dict[TaxBehavior, tuple[Part, ...]] = {}
+    for part in parts_of(rated.segments):
+        if part.price.metric == metric:
+            found[part.tax_behavior] = (*found.get(part.tax_behavior, ()), part)
+    return found or {"exclusive": ()}
+
+
 def _late(
-    settings: Settings, user_id: UserId, month: Month, rated: RatedMonth, metric: str, billed: Mapping[str, int]
+    settings: Settings,
+    user_id: UserId,
+    month: Month,
+    rated: RatedMonth,
+    metric: str,
+    billed: Mapping[str, int],
+    behavior: TaxBehavior,
+    priced: tuple[Part, ...],
 ) -> LateUse:
-    found = tuple(part for part in parts_of(rated.segments) if part.price.metric == metric)
     before, after = {int(day): quantity for day, quantity in billed.items()}, rated.used.get(metric, NOTHING)
     currency = rated.currency or settings.currency
     amount = quantity = 0
-    for part in found:
+    for part in priced:
         now, then = rated_quantity(part.spans, after.days), rated_quantity(part.spans, before)
         quantity += now - then
         amount += calculate(part.price, now, currency).amount_cents
         amount -= calculate(part.price, then, currency).amount_cents
-    behavior: TaxBehavior = found[-1].tax_behavior if found else "exclusive"
-    return LateUse(user_id, month, metric, amount, quantity, behavior, currency, found, before, after)
+    return LateUse(user_id, month, metric, amount, quantity, behavior, currency, priced, before, after)
 
 
 def late_line(settings: Settings, late: LateUse, locale: str) -> DraftLine:

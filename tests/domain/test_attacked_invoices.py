@@ -1,0 +1,100 @@
+"""Money and proof where settings, VAT inside of prices and codes change between what is sold and what is issued."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from billing_db import Connection
+from tests.cast import Person
+from tests.domain.issuing import (
+    APRIL,
+    JUNE,
+    MAY,
+    SETTINGS,
+    at,
+    begin,
+    correct,
+    flat,
+    invoice_of,
+    live,
+    move,
+    notes_of,
+    report,
+    run,
+    sell,
+    settings_with,
+    totals,
+)
+from turf_saas import usage
+from turf_saas.subscription_changes import Wish, cancel, change_plan
+from turf_saas.verifying import verify
+
+PARIS = settings_with(BILLING_TIMEZONE="Europe/Paris")
+NEW_YORK = settings_with(BILLING_TIMEZONE="America/New_York")
+
+
+def test_a_credit_includes_vat_where_the_fee_does_that_it_gives_back(db: Connection, alice: Person) -> None:
+    """10.00 and VAT; then, unprorated, a plan whose price includes it, and from the middle on a dearer one of those."""
+    sell(db, "net", 1_000)
+    sell(db, "gross", 2_000, tax_behavior="inclusive")
+    sell(db, "more", 3_000, tax_behavior="inclusive")
+    begin(db, alice, "net", at(4, 1))
+    change_plan(db, at(4, 11), SETTINGS, live(db, alice), Wish("gross", "now", prorate=False), is_admin=True)
+    move(db, alice, "more", at(4, 16))
+    run(db, at(5, 1, 3))
+    invoice = invoice_of(db, alice, APRIL)
+    assert [(line.kind, line.net_cents, line.tax_behavior) for line in invoice.lines] == [
+        ("base", 1_000, "exclusive"),
+        ("credit", -500, "exclusive"),
+        ("charge", 1_250, "inclusive"),  # 15.00 with VAT
+    ]
+    assert totals(invoice) == (1_750, 350, 2_100)
+
+
+def test_who_leaves_after_an_unprorated_change_is_not_given_back_more_than_he_paid(
+    db: Connection, alice: Person
+) -> None:
+    """9.99 with VAT inside, and half a day of thirty: 0.17 with VAT inside, and no invoice below nothing."""
+    sell(db, "gross", 999, cycle="anniversary", tax_behavior="inclusive")
+    sell(db, "year", 30_000, interval="year", cycle="anniversary")
+    begin(db, alice, "gross", at(4, 20))
+    change_plan(db, at(4, 20), SETTINGS, live(db, alice), Wish("year", "now", prorate=False), is_admin=True)
+    cancel(db, at(4, 20, 12), SETTINGS, live(db, alice), when="now")
+    run(db, at(5, 1, 3))
+    # 8.33 + 1.66 and -(8.18 + 1.64).
+    assert [line.amount_cents for line in invoice_of(db, alice, APRIL).lines] == [999, -982]
+    assert totals(invoice_of(db, alice, APRIL)) == (15, 2, 17)
+
+
+def test_late_use_has_the_vat_inside_or_outside_as_its_days_had_it(db: Connection, alice: Person) -> None:
+    """Until the 15th 0.10 and VAT, then 0.10 with VAT inside: late 100 of each; later those of the first are none."""
+    sell(db, "net", 1_000, flat("tokens", "0.10"))
+    sell(db, "gross", 2_000, flat("tokens", "0.10"), tax_behavior="inclusive")
+    begin(db, alice, "net", at(4, 1))
+    move(db, alice, "gross", at(4, 16))
+    run(db, at(5, 1, 3))
+    event = report(db, alice, 100, at(4, 10), at(5, 2), metric="tokens")
+    report(db, alice, 100, at(4, 20), at(5, 2), metric="tokens")
+    run(db, at(6, 1, 3))
+    invoice = invoice_of(db, alice, MAY)
+    assert [(line.kind, line.amount_cents, line.net_cents) for line in invoice.lines] == [
+        ("base", 2_000, 1_667),
+        ("late", 1_000, 1_000),
+        ("late", 1_000, 833),
+    ]
+    assert totals(invoice) == (3_500, 700, 4_200)
+    correct(db, event, 100, at(6, 2))
+    run(db, at(7, 1, 3))
+    assert notes_of(db, invoice) == [(-1_000, -200, -1_200)]
+    assert verify(db, SETTINGS, JUNE).wrong.shown == []
+
+
+def test_late_use_is_given_back_though_the_timezone_is_another_one_since(db: Connection, alice: Person) -> None:
+    sell(db, "ten", 1_000, flat("tokens", "0.10"))
+    begin(db, alice, "ten", datetime(2026, 3, 31, 22, tzinfo=UTC), settings=PARIS)
+    run(db, at(5, 1, 3), PARIS)
+    event = usage.record_event(db, at(5, 2), PARIS, usage.NewEvent(alice.id, 1, "tokens", 50, at(4, 20)))
+    run(db, at(6, 1, 3), PARIS)
+    usage.correct_event(db, at(6, 2), PARIS, 1, event.id, -50)
+    run(db, at(7, 1, 6), NEW_YORK)
+    assert notes_of(db, invoice_of(db, alice, MAY)) == [(-500, -100, -600)]
