@@ -188,7 +188,7 @@ def test_the_hosts_tax_function_is_asked_outside_of_any_transaction(
     works = True
     taxes = taxed.post(ada, f"/generate/{alice.id}").json["taxes"]
     assert sorted((tax["vat_rate"], tax["tax_cents"]) for tax in taxes) == [("20", 380), ("8.5", 13)]
-    assert {*asked} == {("2030-07-01", 2)}
+    assert {*asked} == {("2030-06-30", 2)}, "of the month that is billed"
 
 
 # -- who sees what ---------------------------------------------------------------------------------
