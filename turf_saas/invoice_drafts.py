@@ -25,8 +25,7 @@ from turf_saas.values import Month, UserId, compact_json, end_of_day, instant_te
 LineKind = Literal["base", "overage", "credit", "charge", "late", "item", "discount"]
 
 
-@dataclass(frozen=True)
-class DraftLine:
+class DraftLine(NamedTuple):
     """One line, VAT not decided yet: `amount_cents` includes it where the price does."""
 
     kind: LineKind
@@ -156,7 +155,7 @@ def _base_lines(period: Row, locale: str) -> list[DraftLine]:
         say("line_discount", locale, plan=period["name"]),
         unit_amount=_major(-period["discount_cents"], period["currency"]),
         origin=compact_json(
-            {"period_id": period["id"], "plan": period["code"], "redemption_id": period["redemption_id"]}
+            {"period_id": period["id"], "plan": period["code"], "redemption_id": period["fee_redemption_id"]}
         ),
         **span,
     )

@@ -61,8 +61,7 @@ class Span(NamedTuple):
     included: int | None
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What of a month is priced by one price of a plan, and in which days."""
 
     plan: str
@@ -71,8 +70,7 @@ class Part:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True)
-class RatedLine:
+class RatedLine(NamedTuple):
     """What a plan's days cost of one metric: the charge of what was above the included quantity."""
 
     plan: str
