@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import timedelta, timezone, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -59,7 +59,7 @@ def prove_documents(
     """
     for rows in _in_parts(db, tenant_id):
         for stored in _read(db, rows):
-            month = month_of(stored.row["issued_at"], settings.timezone)
+            month = _month_of(stored.row, settings.timezone)
             _add(revenue, stored.row, month)
             yield [
                 Finding(
@@ -90,13 +90,30 @@ def _in_parts(db: Connection, tenant_id: int | None) -> Iterator[Sequence[Row]]:
         last = rows[-1]["id"]
 
 
+def _month_of(row: Row, zone: tzinfo) -> Month | None:
+    """The local month in which it was issued; None where that cannot be read.
+
+    BILLING_TIMEZONE may have been another one then: what the number says is right if it was so anywhere on earth.
+    """
+    months = _months_of(row["issued_at"], zone)
+    text = _NUMBER.fullmatch(row["invoice_number"])
+    return next((month for month in months if text and _as_series(month) == text[1]), months[0] if months else None)
+
+
 @lru_cache(maxsize=4096)  # a run's invoices are of one instant
-def month_of(issued_at: str, zone: tzinfo) -> Month | None:
-    """The local month in which it was issued; None where that cannot be read."""
+def _months_of(issued_at: str, zone: tzinfo) -> tuple[Month, ...]:
+    """The local month, and what it is where it is earliest and latest."""
     try:
-        return Month.of(parse_instant(issued_at), zone)
-    except ValueError:
-        return None
+        return tuple(Month.of(parse_instant(issued_at), each) for each in (zone, *_EDGES))
+    except (OverflowError, ValueError):
+        return ()
+
+
+_EDGES = (timezone(timedelta(hours=-12)), timezone(timedelta(hours=14)))
+
+
+def _as_series(month: Month) -> str:
+    return f"{month.year:04d}{month.number:02d}"
 
 
 def _add(revenue: dict[Revenue, Totalled], row: Row, month: Month | None) -> None:
@@ -153,7 +170,7 @@ def _read_sources(db: Connection, origins: Sequence[Mapping[str, Any]]) -> dict[
 
 _PERIODS = """SELECT b.*, p.code, p.version, p.amount_cents, d.percent, d.amount_cents AS off_cents
                 FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
-                LEFT JOIN billing_redemptions AS r ON r.id = b.redemption_id
+                LEFT JOIN billing_redemptions AS r ON r.id = b.fee_redemption_id
                 LEFT JOIN billing_discounts AS d ON d.id = r.discount_id
                WHERE b.id IN ({})"""
 
@@ -207,7 +224,7 @@ def _faults_of_number(row: Row, month: Month | None) -> Iterator[tuple[str, str]
     if month is None:
         yield "number", "when it was issued cannot be read"
         return
-    wanted = f"{month.year:04d}{month.number:02d}"
+    wanted = _as_series(month)
     text = _NUMBER.fullmatch(row["invoice_number"])
     if (
         text is None
@@ -253,8 +270,13 @@ def _faults_of_vat(stored: Stored) -> Iterator[tuple[str, str]]:
                 yield "vat", f"line {position}: {line.amount_cents} come to a net of {net}, not {line.net_cents}"
         if said != right:
             yield "vat", f"its VAT comes to {_told(right)}, not {_told(said)}"
-    elif sorted(each[:3] for each in said) != sorted(each[:3] for each in right):
+    elif _bases(said) != _bases(right):
         yield "vat", f"its lines are of {_told(right)}, and its taxes of {_told(said)}"
+
+
+def _bases(taxes: Sequence[tuple[str, str, int, int]]) -> list[tuple[str, str, int]]:
+    """What each tax is taken of; a credit note leaves out what it takes nothing of."""
+    return sorted((category, rate, base) for category, rate, base, _ in taxes if base)
 
 
 def _taxed(line: DocumentLine) -> TaxedLine:
@@ -303,7 +325,7 @@ def _fault_of_source(stored: Stored, line: DocumentLine, origin: Mapping[str, An
         return f"the {name} {number} that it is of is {right} cents, not {line.amount_cents}"
     if line.kind == "base" and (row["code"], row["version"]) != (origin.get("plan"), origin.get("version")):
         return f"the period is of {row['code']} version {row['version']}"
-    if line.kind == "discount" and row["redemption_id"] == origin.get("redemption_id") is not None:
-        off = Redemption(row["redemption_id"], row["percent"], row["off_cents"], once=False).off(row["fee_cents"])
+    if line.kind == "discount" and row["fee_redemption_id"] == origin.get("redemption_id") is not None:
+        off = Redemption(row["fee_redemption_id"], row["percent"], row["off_cents"], once=False).off(row["fee_cents"])
         return None if off == -line.amount_cents else f"the code takes {off} cents off, not {-line.amount_cents}"
     return None

@@ -118,9 +118,9 @@ def open_period(
             db,
             """INSERT INTO billing_periods (tenant_id, user_id, subscription_id, plan_id, month, starts_at, ends_at,
                                             nominal_start, nominal_end, fee_cents, discount_cents, redemption_id,
-                                            price_cents, charged_cents, currency, opened_at)
+                                            fee_redemption_id, price_cents, charged_cents, currency, opened_at)
                VALUES (:tenant_id, :user_id, :subscription_id, :plan_id, :month, :start, :end, :nominal_start, :end,
-                       :fee, :off, :redemption_id, :price, :charged, :currency, :now)""",
+                       :fee, :off, :redemption_id, :redemption_id, :price, :charged, :currency, :now)""",
             tenant_id=subscription.tenant_id,
             user_id=subscription.user_id,
             subscription_id=subscription.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from turf_saas.buyer import Buyer
 from turf_saas.checks import invalid, read_decimal
 from turf_saas.countries import OVERSEAS_DEPARTMENTS, in_union, of_prefix, taxed_as
-from turf_saas.errors import Conflict, Fault
+from turf_saas.errors import Conflict, Fault, InvalidInput
 from turf_saas.money import EXACT
 from turf_saas.seller import Seller
 from turf_saas.tax_rates import RateKey, find_rate
@@ -79,7 +80,7 @@ def checked(given: Any) -> TaxDecision:
         faults += _faults_of_text(name, given.get(name))
     if faults or rate is None or category is None:
         raise invalid(faults)
-    return TaxDecision(category, rate, given.get("vatex"), given.get("mention"))
+    return TaxDecision(category, abs(rate), given.get("vatex"), given.get("mention"))  # -0 is 0
 
 
 def checked_lines(given: Any, count: int) -> tuple[TaxDecision, ...]:
@@ -88,7 +89,14 @@ def checked_lines(given: Any, count: int) -> tuple[TaxDecision, ...]:
         return (checked(given),) * count
     if len(given) != count:
         raise invalid([Fault("", "field_length", {"expected": str(count)})])
-    return tuple(map(checked, given))
+    return tuple(_checked_at(place, one) for place, one in enumerate(given))
+
+
+def _checked_at(place: int, given: Any) -> TaxDecision:
+    try:
+        return checked(given)
+    except InvalidInput as error:
+        raise invalid([replace(fault, loc=f"/{place}{fault.loc}") for fault in error.faults]) from None
 
 
 def rate_text(rate: Decimal) -> str:

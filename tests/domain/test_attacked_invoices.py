@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 from billing_db import Connection
 from tests.cast import Person
@@ -11,11 +13,13 @@ from tests.domain.issuing import (
     JUNE,
     MAY,
     SETTINGS,
+    add_item,
     at,
     begin,
     correct,
     flat,
     invoice_of,
+    lines,
     live,
     move,
     notes_of,
@@ -25,8 +29,11 @@ from tests.domain.issuing import (
     settings_with,
     totals,
 )
-from turf_saas import usage
+from turf_saas import discounts, usage
+from turf_saas.credit_notes import LineWish, credit_invoice
+from turf_saas.invoice_explaining import explain_invoice
 from turf_saas.subscription_changes import Wish, cancel, change_plan
+from turf_saas.tax import TaxDecision, checked
 from turf_saas.verifying import verify
 
 PARIS = settings_with(BILLING_TIMEZONE="Europe/Paris")
@@ -98,3 +105,53 @@ def test_late_use_is_given_back_though_the_timezone_is_another_one_since(db: Con
     usage.correct_event(db, at(6, 2), PARIS, 1, event.id, -50)
     run(db, at(7, 1, 6), NEW_YORK)
     assert notes_of(db, invoice_of(db, alice, MAY)) == [(-500, -100, -600)]
+
+
+def test_a_discount_names_the_code_that_took_it_off_though_another_one_came_since(db: Connection, alice: Person) -> None:
+    sell(db, "ten", 1_000)
+    sell(db, "big", 3_000)
+    for code, percent in (("TENTH", "10"), ("HALF", "50")):
+        discounts.create_discount(db, at(1, 1), 1, code=code, percent=percent, duration="forever")
+    begin(db, alice, "ten", at(4, 1), discount_code="TENTH")
+    change_plan(db, at(4, 16), SETTINGS, live(db, alice), Wish("big", "now", discount_code="HALF"))
+    run(db, at(5, 1, 3))
+    invoice = invoice_of(db, alice, APRIL)
+    assert lines(invoice) == [
+        ("base", "1", 1_000),
+        ("discount", "1", -100),
+        ("credit", "1", -450),
+        ("charge", "1", 750),
+    ]
+    assert "Code TENTH: 10 %" in explain_invoice(db, SETTINGS, invoice, "en").text
+    assert verify(db, SETTINGS, APRIL).wrong.shown == []
+
+
+def test_what_was_issued_proves_though_the_timezone_is_another_one_since(db: Connection, alice: Person) -> None:
+    """At 03:00 of 1 May in Paris, which is 30 April in New York; and an hour later in New York."""
+    sell(db, "ten", 1_000)
+    begin(db, alice, "ten", at(4, 1), settings=PARIS)
+    run(db, at(5, 1, 1), PARIS)
+    credit_invoice(db, at(5, 1, 2), NEW_YORK, 1, "FACT-202605-0001", amount_cents=100)
+    for settings in (PARIS, NEW_YORK):
+        assert verify(db, settings, APRIL).wrong.shown == []
+
+
+def test_a_credit_note_whose_lines_of_a_rate_come_to_nothing_proves(db: Connection, alice: Person) -> None:
+    """A fee at 5.5 % and the discount that takes all of it are credited with 4.00 of an item at 20 %."""
+
+    def tax_of(_seller: Any, _buyer: Any, drafted: Any, _on: Any) -> list[TaxDecision]:
+        return [TaxDecision("S", Decimal("20" if line.kind == "item" else "5.5")) for line in drafted]
+
+    sell(db, "ten", 1_000)
+    discounts.create_discount(db, at(1, 1), 1, code="ALL", percent="100", duration="once")
+    begin(db, alice, "ten", at(4, 1), discount_code="ALL")
+    add_item(db, alice, 1_000, APRIL)
+    run(db, at(5, 1, 3), tax_of=tax_of)
+    wishes = [LineWish(1), LineWish(2), LineWish(3, 400)]
+    note = credit_invoice(db, at(5, 2), SETTINGS, 1, "FACT-202605-0001", lines=wishes)
+    assert totals(note) == (-400, -80, -480)
+    assert verify(db, SETTINGS, APRIL).wrong.shown == []
+
+
+def test_a_rate_of_minus_nothing_is_written_as_nothing() -> None:
+    assert checked({"category": "E", "rate": "-0"}).rate_text == "0"

@@ -95,6 +95,9 @@ CREATE INDEX billing_invoiced_months_listed ON billing_invoiced_months (tenant_i
 ALTER TABLE usage_counters ADD COLUMN billed ${int};
 -- A credit gives back this charge, or, where it is NULL, the fee of its period.
 ALTER TABLE billing_pending_items ADD COLUMN credits_item_id ${int} REFERENCES billing_pending_items (id);
+-- The code that took discount_cents off the fee. redemption_id is the one of price_cents, and changes with that.
+ALTER TABLE billing_periods ADD COLUMN fee_redemption_id ${int} REFERENCES billing_redemptions (id);
+UPDATE billing_periods SET fee_redemption_id = redemption_id WHERE discount_cents > 0;
 
 -- What was sold, less what was taken back, by the month of issue: kept in the transaction that issues.
 CREATE TABLE billing_revenue (
