@@ -6,29 +6,30 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from billing_db import Connection
 from turf_saas import profiles
 from turf_saas.buyer import Buyer
-from turf_saas.errors import BillingError, Conflict
+from turf_saas.errors import BillingError, Conflict, InvalidInput
 from turf_saas.invoice_documents import Document, DocumentLine, DocumentTax
 from turf_saas.invoice_drafts import Draft, DraftLine, read_drafts
 from turf_saas.invoice_totals import TaxedLine, Totals, total
 from turf_saas.late_usage import LateUse, late_line, list_late
 from turf_saas.mentions import mentions_of
+from turf_saas.messages import say
 from turf_saas.month_use import as_json
 from turf_saas.periods import start_of_day
 from turf_saas.seller import Seller, seller_of
 from turf_saas.settings import Settings
-from turf_saas.tax import TaxDecision, decide, rate_text
+from turf_saas.tax import TaxDecision, checked_lines, decide, rate_text
 from turf_saas.values import Month, UserId, compact_json, instant_text, local_day, parse_instant
 
 logger = logging.getLogger("turf_saas.billing")
 
 Decisions = Sequence[TaxDecision]  # one for each line
-# As the host's own tax function is called.
-TaxOf = Callable[[Seller, Buyer, Sequence[DraftLine], date], Decisions]
+# As the host's own tax function is called. What it answers is checked.
+TaxOf = Callable[[Seller, Buyer, Sequence[DraftLine], date], Any]
 
 
 class Asked(NamedTuple):
@@ -79,12 +80,12 @@ class Composer:
         if not lines:
             return Asked((), ())
         try:
-            return Asked(lines, tuple(tax_of(self._seller, self._buyer(user_id), lines, self._month.last_day)))
-        except BillingError:
+            said = tax_of(self._seller, self._buyer(user_id), lines, self._month.last_day)
+            return Asked(lines, checked_lines(said, len(lines)))
+        except Conflict:  # what our own table says, which it may ask
             raise
-        except Exception:  # the host's own code, and perhaps a service behind it
-            logger.exception("the tax function failed")
-            raise Conflict("tax_failed") from None
+        except Exception as error:  # the host's own code, and perhaps a service behind it
+            raise _tax_failed(tax_of, error) from None
 
     def compose(self, user_id: UserId, asked: Asked | None = None, locale: str | None = None) -> Composed:
         """The document. Conflict where the VAT is not known, the sum is negative, or the lines are not as asked."""
@@ -177,6 +178,16 @@ class Composer:
                 mentions_of(self._settings.mentions, self._seller, buyer.kind, decisions)
             )
         return self._mentions[key]
+
+
+def _tax_failed(tax_of: TaxOf, error: Exception) -> Conflict:
+    """What it was: of an answer all that is wrong with it; of an exception its name, for its text may hold anything."""
+    function = getattr(tax_of, "__name__", type(tax_of).__name__)
+    logger.error("the tax function %s failed", function, exc_info=error)
+    if isinstance(error, InvalidInput):
+        told = "; ".join(f"{fault.loc or '/'}: {say(fault.code, 'en', **fault.params)}" for fault in error.faults)
+        return Conflict("tax_failed", function=function, why=told.rstrip("."), faults=error.faults)
+    return Conflict("tax_failed", function=function, why=type(error).__name__)
 
 
 def ask_for_taxes(

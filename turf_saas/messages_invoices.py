@@ -101,8 +101,8 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "en": "The usage changed while the tax was worked out: try again.",
     },
     "tax_failed": {
-        "fr": "La fonction de taxe de l'application a échoué : la facture attend le prochain passage.",
-        "en": "The app's tax function failed: the invoice waits for the next run.",
+        "fr": "La fonction de taxe {function} de l'application a échoué ({why}) : la facture attend un autre passage.",
+        "en": "The app's tax function {function} failed ({why}): the invoice waits for the next run.",
     },
     "series_in_use": {
         "fr": "La série {series} est déjà commencée : son premier numéro ne change plus.",

@@ -184,6 +184,10 @@ def test_the_hosts_tax_function_is_asked_outside_of_any_transaction(
     taxed = Office(app.test_client(), june.db)
     refused = taxed.post(ada, f"/generate/{alice.id}")
     assert (refused.status_code, refused.json["code"]) == (409, "tax_failed")
+    assert (
+        refused.json["error"]
+        == "The app's tax function tax failed (TimeoutError): the invoice waits for the next run."
+    )
     assert taxed.post(ada, "/run").json["failed"][0]["code"] == "tax_failed"
     works = True
     taxes = taxed.post(ada, f"/generate/{alice.id}").json["taxes"]

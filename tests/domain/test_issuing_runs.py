@@ -18,7 +18,7 @@ from turf_saas import discounts, issuing, profiles
 from turf_saas.buyer import Buyer
 from turf_saas.errors import BillingError, Conflict
 from turf_saas.invoice_drafts import DraftLine
-from turf_saas.tax import TaxDecision
+from turf_saas.tax import TaxDecision, decide
 from turf_saas.values import Month
 
 TWENTY = TaxDecision("S", Decimal(20))
@@ -169,11 +169,36 @@ def test_a_tax_function_that_fails_leaves_its_user_for_the_next_run(db: Connecti
     desk.assert_sound(db)
 
 
-def test_a_tax_function_that_forgets_a_line_is_refused(db: Connection, alice: Person) -> None:
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ([TWENTY], "/: Length out of bounds: 2"),
+        (None, "/: Expected type: object"),
+        ("20", "/: Expected type: object"),
+        ({"category": "S"}, "/rate: Required"),
+        ([TWENTY, {"category": "X", "rate": "20"}], "/1/category: Possible values: S, E, AE, O, G, K"),
+        ({"category": "S", "rate": "0"}, "/rate: Out of range: > 0, ≤ 100"),
+    ],
+)
+def test_an_answer_of_the_tax_function_that_cannot_be_right_is_told(
+    db: Connection, alice: Person, caplog: pytest.LogCaptureFixture, answer: Any, why: str
+) -> None:
+    def vat(*_given: Any) -> Any:
+        return answer
+
     begin(db, alice, "premium", at(5, 1))
     alice.has_used(3_100)
-    found = issuing.run(db, at(6, 1), SETTINGS, 1, tax_of=lambda *_: [TWENTY])
-    assert failures(found) == [(alice.id, "2026-05", "invoice_refused")]
+    found = issuing.run(db, at(6, 1), SETTINGS, 1, tax_of=vat)
+    assert failures(found) == [(alice.id, "2026-05", "tax_failed")]
+    assert f"The app's tax function vat failed ({why})" in str(found.failed[0].error)
+    assert "the tax function vat failed" in caplog.text
+
+
+def test_what_our_own_table_refuses_in_a_tax_function_is_told_as_it_is(db: Connection, alice: Person) -> None:
+    begin(db, alice, "premium", at(5, 1))
+    profiles.set_profile(db, at(5, 2), alice.id, 1, Buyer("consumer", "Alice", country="RE"))
+    found = issuing.run(db, at(6, 1), SETTINGS, 1, tax_of=lambda seller, buyer, _lines, on: decide(seller, buyer, on))
+    assert failures(found) == [(alice.id, "2026-05", "tax_undecided")]
 
 
 def test_what_changes_while_the_tax_is_asked_waits_for_the_next_run(db: Connection, alice: Person) -> None:
