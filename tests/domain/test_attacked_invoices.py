@@ -107,7 +107,9 @@ def test_late_use_is_given_back_though_the_timezone_is_another_one_since(db: Con
     assert notes_of(db, invoice_of(db, alice, MAY)) == [(-500, -100, -600)]
 
 
-def test_a_discount_names_the_code_that_took_it_off_though_another_one_came_since(db: Connection, alice: Person) -> None:
+def test_a_discount_names_the_code_that_took_it_off_though_another_one_came_since(
+    db: Connection, alice: Person
+) -> None:
     sell(db, "ten", 1_000)
     sell(db, "big", 3_000)
     for code, percent in (("TENTH", "10"), ("HALF", "50")):
