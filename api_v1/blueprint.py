@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Flask, has_app_context
 from flask.cli import AppGroup
 
-from api_v1.face_invoices import InvoicingFace
-from api_v1.runtime import Hooks, Runtime, current_runtime
+from api_v1.face_jobs import WorkingFace
+from api_v1.runtime import Hooks, HostJobs, Runtime, current_runtime
 
 PREFIX = "/api/v1/billing"
 CLI_GROUP = "billing"
@@ -18,8 +18,11 @@ SPARE_CLI_GROUP = "turf-billing"
 FLASK_OPTIONS = {"url_prefix", "subdomain", "url_defaults", "name", "name_prefix", "cli_group"}
 
 
-class Extension(Runtime, InvoicingFace):
+class Extension(Runtime, WorkingFace):
     """What stands in app.extensions["billing"]."""
+
+    def _own_jobs(self) -> HostJobs:
+        return self.host_jobs
 
     def _runtime(self) -> Runtime:
         return self
@@ -89,7 +92,7 @@ def _add_spare_commands(app: Flask, blueprint: Blueprint) -> None:
 billing_bp = BillingBlueprint("turf_saas_billing", "api_v1", url_prefix=PREFIX, cli_group=CLI_GROUP)
 
 
-class Billing(InvoicingFace):
+class Billing(WorkingFace):
     """The other front door: `Billing(app)`, or `billing = Billing()` and later `billing.init_app(app)`."""
 
     def __init__(
@@ -106,13 +109,18 @@ class Billing(InvoicingFace):
         self._url_prefix = url_prefix
         self._hooks = Hooks(user_loader, is_admin, tax, gateway, meter)
         self._apps: list[Flask] = []
+        self._host_jobs: HostJobs = {}
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
         prefix = self._url_prefix if url_prefix is None else url_prefix
         app.register_blueprint(billing_bp, url_prefix=prefix, **vars(self._hooks))
+        app.extensions["billing"].host_jobs = self._host_jobs
         self._apps.append(app)
+
+    def _own_jobs(self) -> HostJobs:
+        return self._host_jobs
 
     def _runtime(self) -> Runtime:
         """The app that is at work; outside of any, such as in a thread of the host's, the only one there is."""

@@ -33,6 +33,9 @@ _UNSENT = "billing.unsent"  # whether thresholds have still to be told
 BAD_START = 3  # gunicorn stops, rather than starting a worker again, when one exits so
 
 
+HostJobs = dict[str, Callable[[Mapping[str, Any], Connection], Any]]
+
+
 @dataclass(frozen=True)
 class Hooks:
     """What a host may hand in. Each is optional."""
@@ -62,6 +65,7 @@ class Runtime:
         self.prefix = ""  # where the blueprint was mounted, and what it answers there: for the documentation
         self.operations: list[Operation] = []
         self.document: dict[str, Any] | None = None
+        self.host_jobs: HostJobs = {}
         self._lock = threading.Lock()
         self._users: UsersTable | None = None
         app.before_request_funcs.setdefault(None, []).insert(0, _note_transactions)  # before any hook that may write

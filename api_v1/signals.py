@@ -29,7 +29,8 @@ _signals = _Signals()
 usage_threshold_reached = _signals.signal("usage-threshold-reached")
 
 # subscription: a turf_saas.subscriptions.Subscription as it is now; what: "subscribed", "changed", "change_scheduled",
-# "change_dropped", "cancel_scheduled", "canceled" or "resumed". Somebody asked for it: what time brings is not told.
+# "change_dropped", "cancel_scheduled", "canceled" or "resumed" when somebody asked for it; "trial_ended",
+# "rolled_over", "changed", "past_due", "unpaid", "canceled" or "active" when a job or a payment has brought it.
 subscription_changed = _signals.signal("subscription-changed")
 
 # invoice: a turf_saas.invoices.Invoice, or a credit note (its kind says so), with its lines. Once, when it is issued.

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
-from turf_saas import accounts, dunning, idempotency, issuing, reservations, rollover, tenants, usage_check, usage_days
+from turf_saas import (
+    accounts,
+    dunning,
+    idempotency,
+    issuing,
+    reservations,
+    rollover,
+    schedule,
+    tenants,
+    usage_check,
+    usage_days,
+)
 from turf_saas.errors import Conflict, InvalidInput
+from turf_saas.subscriptions import Subscription
 from turf_saas.values import Month, local_day, read_instant
-from turf_saas.working import Kind, Work
+from turf_saas.working import Kind, NotYet, Work
 
 
 class WorkFailed(Exception):
     """Some of it could not be done; the rest was. It is tried again."""
 
 
+def _changed(work: Work, before: Subscription, after: Subscription) -> None:
+    work.go_on()
+    work.around.changed(before, after)
+
+
 def roll_over(work: Work) -> None:
-    done = rollover.advance_due(work.db, work.now, work.around.settings)
+    done = rollover.advance_due(work.db, work.now, work.around.settings, told=partial(_changed, work))
     if done.failed:
         raise WorkFailed("; ".join(f"subscription {one}: {why}" for one, why in done.failed[:5]))
 
@@ -26,15 +44,27 @@ def expire_reservations(work: Work) -> None:
 
 def issue_invoices(work: Work) -> None:
     """Of every tenant, each month that is over. Without a seller nobody could, and it is tried again."""
-    for tenant in tenants.list_tenants(work.db):
-        _issue(work, tenant.id, None)
+    failed = [one for tenant in tenants.list_tenants(work.db) for one in _issue(work, tenant.id, None)]
+    _refuse_failed(failed)
 
 
-def _issue(work: Work, tenant_id: int, month: Month | None) -> None:
+def _issue(work: Work, tenant_id: int, month: Month | None) -> list[issuing.Failed]:
     around = work.around
-    report = issuing.run(work.db, work.now, around.settings, tenant_id, month, tax_of=around.tax_of, told=around.told)
-    if report.failed:
-        raise WorkFailed("; ".join(f"user {one.user_id}, {one.month}: {one.error}" for one in report.failed[:5]))
+    return issuing.run(
+        work.db,
+        work.now,
+        around.settings,
+        tenant_id,
+        month,
+        tax_of=around.tax_of,
+        told=around.told,
+        progress=lambda _done, _of: work.go_on(),
+    ).failed
+
+
+def _refuse_failed(failed: list[issuing.Failed]) -> None:
+    if failed:
+        raise WorkFailed("; ".join(f"user {one.user_id}, {one.month}: {one.error}" for one in failed[:5]))
 
 
 def mark_overdue(work: Work) -> None:
@@ -42,7 +72,9 @@ def mark_overdue(work: Work) -> None:
 
 
 def dun(work: Work) -> None:
-    dunning.dun(work.db, work.now, work.around.settings)
+    done = dunning.dun(work.db, work.now, work.around.settings, told=partial(_changed, work))
+    if done.failed:
+        raise WorkFailed("; ".join(f"user {one}: {why}" for one, why in done.failed[:5]))
 
 
 def check_usage(work: Work) -> None:
@@ -54,18 +86,18 @@ def check_usage(work: Work) -> None:
 def purge(work: Work) -> None:
     idempotency.forget_old(work.db, work.now)
     accounts.forget_failures(work.db, work.now)
+    schedule.forget_done(work.db, work.now)
 
 
 def aggregate_daily(work: Work) -> None:
     """Days are summed when they are recorded: what is left is to prove that they are."""
-    payload = work.job.payload
     day = _day(work, "day_start")
-    usage_days.total_of_day(work.db, _tenant(work), str(payload["metric"]), day.isoformat())
+    usage_days.total_of_day(work.db, _tenant(work), str(work.payload["metric"]), day.isoformat())
 
 
 def generate_monthly_invoice(work: Work) -> None:
-    """A month of a tenant. It comes back until the month is over."""
-    settings, payload = work.around.settings, work.job.payload
+    """A month of a tenant. One that is not over yet is waited for."""
+    settings, payload = work.around.settings, work.payload
     start = _day(work, "period_start")
     month = Month(start.year, start.month)
     ends = read_instant(str(payload.get("period_end", "")))
@@ -74,15 +106,17 @@ def generate_monthly_invoice(work: Work) -> None:
     currency = payload.get("currency")
     if currency is not None and str(currency).upper() != settings.currency:
         raise Conflict("currency_mismatch", currency=settings.currency, wanted=currency)
-    _issue(work, _tenant(work), month)
+    if month.ends_at(settings.timezone) > work.now:
+        raise NotYet(month.ends_at(settings.timezone))
+    _refuse_failed(_issue(work, tenants.get_tenant(work.db, _tenant(work)).id, month))
 
 
 def _tenant(work: Work) -> int:
-    return int(work.job.payload.get("tenant_id", work.job.tenant_id))
+    return int(work.payload.get("tenant_id", work.job.tenant_id))
 
 
 def _day(work: Work, name: str) -> date:
-    text = str(work.job.payload.get(name, ""))
+    text = str(work.payload.get(name, ""))
     instant = read_instant(text)
     if instant is not None:
         return local_day(instant, work.around.settings.timezone)
@@ -93,7 +127,7 @@ def _day(work: Work, name: str) -> date:
 
 
 KINDS = {
-    "billing.mark_overdue": Kind(mark_overdue),
+    "billing.mark_overdue": Kind(mark_overdue, by_itself=True),
     "billing.dun": Kind(dun, by_itself=True),
     "billing.roll_over": Kind(roll_over, by_itself=True),
     "billing.expire_reservations": Kind(expire_reservations, by_itself=True),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -20,10 +20,12 @@ from turf_saas.values import compact_json, instant_text
 State = Literal["available", "executing", "retryable", "completed", "dead"]
 STATES: tuple[State, ...] = ("available", "executing", "retryable", "completed", "dead")
 LEASE = timedelta(minutes=5)
+SKEW = timedelta(minutes=5)  # how far the clocks of two machines may be apart
 MAX_ATTEMPTS = 12
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=1)
 MAX_ERROR = 2_000
+KEPT = timedelta(days=30)  # of what is done again and again
 
 
 class LeaseLost(BillingError):
@@ -32,12 +34,12 @@ class LeaseLost(BillingError):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands. `payload` is what its kind of work needs to know."""
+    """A job as it stands. `payload` is what its kind of work needs to know; a text where that cannot be read."""
 
     id: int
     tenant_id: int
     name: str
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] | str
     state: State
     run_at: str
     attempts: int
@@ -84,18 +86,18 @@ def enqueue(
 
 
 def claim(db: Connection, now: datetime, *, most: int = 1) -> list[Job]:
-    """Jobs that are due, for this worker alone until their leases end; the longest due first."""
+    """Jobs that are due, for this worker alone until their leases end; the longest due first, and so they are done."""
     skip = "FOR UPDATE SKIP LOCKED" if engine(db) == "postgresql" else ""
     with atomic(db):
         rows = fetch_all(
             db,
-            f"""UPDATE billing_jobs
+            f"""WITH due AS MATERIALIZED (SELECT id FROM billing_jobs
+                                           WHERE state IN ('available', 'retryable') AND run_at <= :now
+                                           ORDER BY run_at, id LIMIT :most {skip})
+                UPDATE billing_jobs
                    SET state = 'executing', attempts = attempts + 1, claimed_at = :now, lease_token = :token,
                        lease_until = :until
-                 WHERE id IN (SELECT id FROM billing_jobs
-                               WHERE state IN ('available', 'retryable') AND run_at <= :now
-                               ORDER BY run_at, id LIMIT :most {skip})
-                   AND state IN ('available', 'retryable')
+                 WHERE id IN (SELECT id FROM due) AND state IN ('available', 'retryable')
              RETURNING {_COLUMNS}""",  # noqa: S608  constants
             now=instant_text(now),
             token=secrets.token_hex(16),
@@ -132,7 +134,7 @@ def fail(db: Connection, now: datetime, job: Job, error: str, *, park: bool = Fa
                       finished_at = :finished_at
                 WHERE id = :id AND state = 'executing' AND lease_token = :token""",
             state=state,
-            error=error[:MAX_ERROR].replace("\0", "?"),
+            error=_storable(error),
             run_at=instant_text(now + wait_after(job.attempts)),
             finished_at=instant_text(now) if state == "dead" else None,
             id=job.id,
@@ -141,17 +143,59 @@ def fail(db: Connection, now: datetime, job: Job, error: str, *, park: bool = Fa
     return state if failed else None
 
 
-def give_back(db: Connection, job: Job) -> None:
-    """It was claimed and not begun: it waits as if it had not been."""
+def _storable(error: str) -> str:
+    """As much of it as a row takes: a message may hold anything."""
+    return error[:MAX_ERROR].replace("\0", "?").encode(errors="replace").decode()
+
+
+def put_off(db: Connection, job: Job, until: datetime | None = None) -> None:
+    """It waits as if it had not been claimed: what was not begun, or whose time has not come (until)."""
     with atomic(db):
         execute(
             db,
-            """UPDATE billing_jobs
-                  SET state = 'retryable', lease_token = NULL, lease_until = NULL, attempts = attempts - 1
-                WHERE id = :id AND state = 'executing' AND lease_token = :token""",
+            f"""UPDATE billing_jobs SET {_UNCLAIMED}, run_at = :run_at
+                 WHERE id = :id AND state = 'executing' AND lease_token = :token""",  # noqa: S608  a constant
+            id=job.id,
+            token=job.lease_token,
+            run_at=job.run_at if until is None else instant_text(until),
+        )
+
+
+_UNCLAIMED = """state = CASE WHEN attempts > 1 THEN 'retryable' ELSE 'available' END, attempts = attempts - 1,
+                lease_token = NULL, lease_until = NULL"""
+
+
+def renew(db: Connection, now: datetime, job: Job) -> None:
+    """Its lease, and those of what was claimed with it, begin anew. LeaseLost where another worker has it."""
+    with atomic(db):
+        execute(
+            db,
+            """UPDATE billing_jobs SET lease_until = :until WHERE state = 'executing' AND lease_token = :token""",
+            token=job.lease_token,
+            until=instant_text(now + LEASE),
+        )
+        held = fetch_one(
+            db,
+            "SELECT 1 AS one FROM billing_jobs WHERE id = :id AND state = 'executing' AND lease_token = :token",
             id=job.id,
             token=job.lease_token,
         )
+        if held is None:
+            raise LeaseLost("lease_lost", job=job.id)
+
+
+def hasten(db: Connection, now: datetime, job_id: int) -> bool:
+    """Whether the job is not done yet. One that waits is due now."""
+    with atomic(db):
+        execute(
+            db,
+            """UPDATE billing_jobs SET run_at = :now
+                WHERE id = :id AND state IN ('available', 'retryable') AND run_at > :now""",
+            now=instant_text(now),
+            id=job_id,
+        )
+        row = fetch_one(db, "SELECT state FROM billing_jobs WHERE id = :id", id=job_id)
+    return row is not None and row["state"] in ("available", "retryable", "executing")
 
 
 def wait_after(attempts: int) -> timedelta:
@@ -163,10 +207,20 @@ def wait_after(attempts: int) -> timedelta:
 def free_leases(db: Connection, now: datetime) -> int:
     """Jobs whose worker is gone may be claimed again, or are parked; how many.
 
-    A clock may have been ahead and have gone back: no lease and no wait is longer than it can be by this one.
+    The first that it had was under way, and has lost an attempt by it; the others were not begun. A clock may have been
+    ahead and have gone back: no lease and no wait is longer than it can be by this one.
     """
-    freed = 0
+    given = {"now": instant_text(now), "latest": instant_text(now + LEASE + SKEW)}
     with atomic(db):
+        freed = execute(
+            db,
+            f"""UPDATE billing_jobs SET {_UNCLAIMED}
+                 WHERE {_LOST} AND EXISTS (
+                       SELECT 1 FROM billing_jobs AS first
+                        WHERE first.lease_token = billing_jobs.lease_token AND first.state = 'executing'
+                          AND (first.run_at, first.id) < (billing_jobs.run_at, billing_jobs.id))""",  # noqa: S608
+            **given,
+        )
         for state, condition in (("dead", "attempts >= max_attempts"), ("retryable", "attempts < max_attempts")):
             freed += execute(
                 db,
@@ -174,18 +228,32 @@ def free_leases(db: Connection, now: datetime) -> int:
                        SET state = :state, lease_token = NULL, lease_until = NULL, run_at = :now,
                            last_error = COALESCE(last_error, 'the worker was lost'),
                            finished_at = CASE WHEN :state = 'dead' THEN :now END
-                     WHERE state = 'executing' AND (lease_until <= :now OR lease_until > :latest) AND {condition}""",  # noqa: S608
+                     WHERE {_LOST} AND {condition}""",  # noqa: S608
                 state=state,
-                now=instant_text(now),
-                latest=instant_text(now + LEASE),
+                **given,
             )
-        execute(
-            db,
-            "UPDATE billing_jobs SET run_at = :now WHERE state = 'retryable' AND run_at > :latest",
-            now=instant_text(now),
-            latest=instant_text(now + 2 * LONGEST_WAIT),
-        )
+        _bring_back(db, now)
     return freed
+
+
+_LOST = "state = 'executing' AND (lease_until <= :now OR lease_until > :latest)"
+
+
+def _bring_back(db: Connection, now: datetime) -> None:
+    """What was to be done at once when a clock was ahead is due, and so is what was to be tried again soon."""
+    execute(
+        db,
+        """UPDATE billing_jobs SET run_at = :now, created_at = :now
+            WHERE state = 'available' AND run_at = created_at AND created_at > :latest""",
+        now=instant_text(now),
+        latest=instant_text(now + SKEW),
+    )
+    execute(
+        db,
+        "UPDATE billing_jobs SET run_at = :now WHERE state = 'retryable' AND run_at > :latest",
+        now=instant_text(now),
+        latest=instant_text(now + 2 * LONGEST_WAIT),
+    )
 
 
 def retry(db: Connection, now: datetime, job_id: int) -> Job:
@@ -210,6 +278,22 @@ def get_job(db: Connection, job_id: int) -> Job:
     return _job(row)
 
 
+def forget_done(db: Connection, now: datetime, names: Sequence[str]) -> int:
+    """Jobs of these names that were done long ago are gone; how many. The last one of each schedule stays."""
+    forgotten = 0
+    with atomic(db):
+        for name in names:
+            forgotten += execute(
+                db,
+                """DELETE FROM billing_jobs
+                    WHERE state = 'completed' AND name = :name AND finished_at <= :before
+                      AND NOT EXISTS (SELECT 1 FROM billing_schedule AS s WHERE s.job_id = billing_jobs.id)""",
+                name=name,
+                before=instant_text(now - KEPT),
+            )
+    return forgotten
+
+
 def list_jobs(db: Connection, *, state: str | None = None, name: str | None = None, limit: int = 50) -> list[Job]:
     """The newest first."""
     given = {key: value for key, value in (("state", state), ("name", name)) if value is not None}
@@ -230,4 +314,13 @@ def count_by_state(db: Connection) -> dict[str, int]:
 
 def _job(row: Row) -> Job:
     values = {name: row[name] for name in Job.__dataclass_fields__}
-    return Job(**{**values, "payload": json.loads(row["payload"])})
+    return Job(**{**values, "payload": _payload(row["payload"])})
+
+
+def _payload(text: str) -> Mapping[str, Any] | str:
+    """Of one that another program has written badly, its text: no other job waits for it."""
+    try:
+        payload = json.loads(text)
+    except ValueError:
+        return text
+    return payload if isinstance(payload, dict) else text

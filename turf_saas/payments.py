@@ -10,12 +10,13 @@ from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
-from turf_saas import account_credit, credit_notes, invoice_balances, invoice_register, invoices
+from turf_saas import account_credit, credit_notes, dunning, invoice_balances, invoice_register, invoices
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import insert_row
 from turf_saas.invoices import Invoice
 from turf_saas.settings import Settings
-from turf_saas.values import UserId, instant_text, local_day
+from turf_saas.subscriptions import Subscription, find_live, hold
+from turf_saas.values import OLDEST, UserId, instant_text, local_day
 
 Method = Literal["transfer", "card", "direct_debit", "check", "cash", "other"]
 PAID, REFUNDED = "payment", "refund"  # why an invoice changed its status
@@ -43,11 +44,12 @@ class Payment:
 
 
 class Received(NamedTuple):
-    """A payment, the invoice as it is after it, and what was more than due."""
+    """A payment, the invoice as it is after it, what was more than due, and the subscription that goes on by it."""
 
     payment: Payment
     invoice: Invoice
     excess_cents: int
+    recovered: Subscription | None = None
 
 
 class Refunded(NamedTuple):
@@ -71,13 +73,21 @@ def record_payment(
     received_on: date | None = None,
     by: str | None = None,
 ) -> Received:
-    """It pays what is due; the rest is account credit. Conflict where nothing can be paid: a credit note, say."""
+    """It pays what is due; the rest is account credit. Conflict where nothing can be paid: a credit note, say.
+
+    Who owes nothing too long any more is served again.
+    """
     today = local_day(now, settings.timezone)
     if received_on is not None and received_on > today:
         raise InvalidInput("received_in_future", field="received_on", today=today.isoformat())
+    if received_on is not None and received_on < OLDEST.date():
+        raise InvalidInput("received_too_early", field="received_on", first=OLDEST.date().isoformat())
     with atomic(db):
+        wanted = invoices.get_invoice(db, tenant_id, number)
+        live = find_live(db, wanted.user_id)
+        held = hold(db, live.id) if live is not None else None  # first, as whoever changes it
         invoice_register.hold_register(db, tenant_id)  # as whoever issues: then invoices, then account credit
-        invoice = invoices.hold(db, invoices.get_invoice(db, tenant_id, number).id)
+        invoice = invoices.hold(db, wanted.id)
         if invoice.kind == "credit_note" or invoice.status in ("cancelled", "refunded") or invoice.amount_cents < 0:
             raise Conflict("invoice_takes_no_payment", number=number, status=invoice.status)
         payment_id = insert_row(
@@ -98,7 +108,8 @@ def record_payment(
         excess = amount_cents - invoice_balances.pay(db, now, invoice, amount_cents, by=by, reason=PAID)
         if excess:
             _to_account(db, now, invoice, payment_id, excess)
-        return Received(_get(db, tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess)
+        recovered = dunning.recover_payer(db, now, settings, held)
+        return Received(_get(db, tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess, recovered)
 
 
 def refund(
@@ -121,7 +132,7 @@ def refund(
         payment = _get(db, tenant_id, payment_id)
         cents = payment.left_cents if amount_cents is None else amount_cents
         if not 1 <= cents <= payment.left_cents:
-            raise Conflict("refund_too_large", left=payment.left_cents)
+            raise Conflict("refund_too_large", left_cents=payment.left_cents)
         held = invoices.hold(db, payment.invoice_id) if payment.invoice_id is not None else None
         there = account_credit.balance_of(db, payment.user_id, payment.currency)
         note = _free(db, now, settings, payment, held, cents, there, by) if cents > there else None
@@ -202,7 +213,7 @@ def _free(
     is_open = invoice is not None and invoice.status in invoice_balances.OPEN
     on_it = invoice.paid_cents if invoice is not None and (is_open or invoice.is_ours) else 0
     if invoice is None or lacking > on_it:
-        raise Conflict("refund_not_covered", left=there + on_it)
+        raise Conflict("refund_not_covered", left_cents=there + on_it)
     if is_open:
         invoice_balances.take_back(db, invoice, lacking)
         _to_account(db, now, invoice, payment.id, lacking)

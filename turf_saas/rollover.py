@@ -5,11 +5,12 @@ Whoever asks brings the subscription up to date first, so that nothing depends o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from billing_db import Connection, RuleBroken, atomic, fetch_all, fetch_one
-from turf_saas import catalogue, periods
+from turf_saas import catalogue, owing, periods
 from turf_saas.errors import BillingError, Conflict
 from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
@@ -26,10 +27,12 @@ from turf_saas.values import UserId, instant_text, local_day, parse_instant, rea
 MOST_AT_ONCE = 1_200  # periods of one subscription: a hundred years of months
 MOST_FOR_A_READER = 36  # who asks about three silent years waits a little; what is left is for the next one
 BATCH = 500
-_UNREADABLE = (BillingError, RuleBroken, ValueError, TypeError, LookupError, ArithmeticError)
+UNREADABLE = (BillingError, RuleBroken, ValueError, TypeError, LookupError, ArithmeticError)
 FIRST = "0001-01-01T00:00:00Z"
 SYSTEM = "system"
-_DUE = """billed_by = 'local' AND status IN ('trialing', 'active', 'past_due')
+# An unpaid one begins no period, and ends when that was asked for.
+_DUE = """billed_by = 'local' AND (status IN ('trialing', 'active', 'past_due')
+                                  OR status = 'unpaid' AND cancel_at_period_end <> 0)
           AND COALESCE(current_period_end, effective_at) <= :now"""
 
 
@@ -52,8 +55,17 @@ def bring_up_to_date(db: Connection, now: datetime, settings: Settings, user_id:
     return held if held is not None and held.is_live else None
 
 
-def advance_due(db: Connection, now: datetime, settings: Settings) -> Advanced:
-    """Every subscription of which something is due, each in a transaction of its own. What one lacks stops no other."""
+def _silent(_before: Subscription, _after: Subscription) -> None:
+    """Nobody wants to know."""
+
+
+def advance_due(
+    db: Connection, now: datetime, settings: Settings, *, told: Callable[[Subscription, Subscription], None] = _silent
+) -> Advanced:
+    """Every subscription of which something is due, each in a transaction of its own. What one lacks stops no other.
+
+    told: what each was, and is now, once that is committed.
+    """
     done, failed, last = 0, [], 0
     while rows := fetch_all(
         db,
@@ -66,11 +78,14 @@ def advance_due(db: Connection, now: datetime, settings: Settings) -> Advanced:
             try:
                 with atomic(db):
                     held = hold(db, last)
-                    if held is not None and is_due(held, now):
-                        advance(db, now, settings, held)
-                        done += 1
-            except _UNREADABLE as error:  # an instant at the calendar's edge, another program's plan
+                    if held is None or not is_due(held, now):
+                        continue
+                    advanced = advance(db, now, settings, held)
+            except UNREADABLE as error:  # an instant at the calendar's edge, another program's plan
                 failed.append((last, str(error)))
+                continue
+            done += 1
+            told(held, advanced)
     return Advanced(done, failed)
 
 
@@ -80,7 +95,7 @@ def is_due(subscription: Subscription, now: datetime) -> bool:
     return (
         subscription.billed_by == "local"
         and subscription.is_live
-        and subscription.status != "unpaid"
+        and (subscription.status != "unpaid" or subscription.cancel_at_period_end)
         and due_at is not None
         and due_at <= now
     )
@@ -94,7 +109,10 @@ def advance(
         if not is_due(subscription, now):
             break
         last = find_last(db, subscription)
-        if last is not None and last.ends_at > parse_instant(subscription.current_period_end or FIRST):
+        due_at = parse_instant(subscription.current_period_end or subscription.effective_at or FIRST)
+        if (step := owing.next_step(db, due_at, settings, subscription)) is not None:
+            subscription = take_step(db, now, subscription, step)  # whoever is unpaid begins no period
+        elif last is not None and last.ends_at > parse_instant(subscription.current_period_end or FIRST):
             subscription = _put_back(db, now, subscription, last)
         elif subscription.is_billed and subscription.cancel_at_period_end:
             subscription = _end(db, now, subscription)
@@ -105,6 +123,11 @@ def advance(
         else:
             subscription = _roll_over(db, now, settings, subscription, last)
     return subscription
+
+
+def take_step(db: Connection, now: datetime, subscription: Subscription, step: owing.Step) -> Subscription:
+    """It is past_due, or unpaid, from the instant on at which it should have been paid."""
+    return update_subscription(db, now, subscription, at=step.at, by=SYSTEM, reason=owing.NOT_PAID, status=step.status)
 
 
 def _put_back(db: Connection, now: datetime, subscription: Subscription, last: PaidPeriod) -> Subscription:
@@ -170,7 +193,7 @@ def _roll_over(
     """The next period begins where this one, or the trial, ends: with the plan that was to follow, and by its cycle."""
     assert subscription.current_period_end is not None
     at = parse_instant(subscription.current_period_end)
-    plan = _follower(db, subscription, get_version(db, subscription))
+    plan = find_follower(db, subscription, get_version(db, subscription))
     anchor, cycle = read_day(subscription.anchor), plan.cycle
     before = catalogue.get_version(db, last.plan_id).interval if last is not None else plan.interval
     if anchor is None or cycle != subscription.cycle or plan.interval != before:
@@ -232,7 +255,7 @@ def get_version(db: Connection, subscription: Subscription) -> Plan:
     return plan
 
 
-def _follower(db: Connection, subscription: Subscription, old: Plan) -> Plan:
+def find_follower(db: Connection, subscription: Subscription, old: Plan) -> Plan:
     """What the next period is of: the change that waits, else the version that an edit said to go on with."""
     if subscription.pending_plan_id is not None:
         return catalogue.get_version(db, subscription.pending_plan_id)

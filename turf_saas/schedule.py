@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing_db import Connection, atomic, execute, fetch_all
+from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from turf_saas import jobs
-from turf_saas.values import instant_text
+from turf_saas.jobs import SKEW
+from turf_saas.values import instant_text as _at
 
 
 class Periodic(NamedTuple):
@@ -26,7 +27,7 @@ SCHEDULE = (
     Periodic("billing.issue_invoices", timedelta(hours=1), "months that are over and not invoiced"),
     Periodic("billing.expire_reservations", timedelta(minutes=5), "quantities that were held and not settled"),
     Periodic("billing.check_usage", timedelta(days=1), "whether what is counted is what was used"),
-    Periodic("billing.purge", timedelta(days=1), "answers kept for a day, failed logins"),
+    Periodic("billing.purge", timedelta(days=1), "answers kept for a day, failed logins, old periodic jobs"),
 )
 
 
@@ -42,35 +43,49 @@ class Standing(NamedTuple):
 
 
 def enqueue_due(db: Connection, now: datetime) -> int:
-    """How many were enqueued. Of several workers one is first; a clock that went back does not stop anything."""
-    many = 0
-    for periodic in SCHEDULE:
-        with atomic(db):
-            execute(
-                db,
-                """INSERT INTO billing_schedule (name, next_at) VALUES (:name, :now) ON CONFLICT DO NOTHING""",
-                name=periodic.name,
-                now=instant_text(now),
-            )
-            turned = execute(
-                db,
-                """UPDATE billing_schedule SET next_at = :next_at, begun_at = :now
-                    WHERE name = :name AND (next_at <= :now OR next_at > :latest)""",
-                name=periodic.name,
-                now=instant_text(now),
-                next_at=instant_text(now + periodic.every),
-                latest=instant_text(now + periodic.every),
-            )
-            if turned:
-                job_id = jobs.enqueue(db, now, periodic.name, {})
-                execute(
-                    db,
-                    "UPDATE billing_schedule SET job_id = :job_id WHERE name = :name",
-                    job_id=job_id,
-                    name=periodic.name,
-                )
-                many += 1
-    return many
+    """How many were enqueued, all of them at once. Of several workers one is first.
+
+    One that is not done yet is made due instead, so that of each there is one. A clock that went back stops nothing.
+    """
+    next_at = {row["name"]: row["next_at"] for row in fetch_all(db, "SELECT name, next_at FROM billing_schedule")}
+    due = [one for one in SCHEDULE if not _at(now) < next_at.get(one.name, "") <= _at(now + one.every + SKEW)]
+    if not due:
+        return 0
+    with atomic(db):
+        return sum(_turn(db, now, one) for one in due)
+
+
+def _turn(db: Connection, now: datetime, periodic: Periodic) -> bool:
+    """Whether a job was enqueued."""
+    execute(
+        db,
+        "INSERT INTO billing_schedule (name, next_at) VALUES (:name, :now) ON CONFLICT DO NOTHING",
+        name=periodic.name,
+        now=_at(now),
+    )
+    turned = fetch_one(
+        db,
+        """UPDATE billing_schedule SET next_at = :next_at, begun_at = :now
+            WHERE name = :name AND (next_at <= :now OR next_at > :latest) RETURNING job_id""",
+        name=periodic.name,
+        now=_at(now),
+        next_at=_at(now + periodic.every),
+        latest=_at(now + periodic.every + SKEW),
+    )
+    if turned is None or (turned["job_id"] is not None and jobs.hasten(db, now, turned["job_id"])):
+        return False
+    execute(
+        db,
+        "UPDATE billing_schedule SET job_id = :job_id WHERE name = :name",
+        job_id=jobs.enqueue(db, now, periodic.name, {}),
+        name=periodic.name,
+    )
+    return True
+
+
+def forget_done(db: Connection, now: datetime) -> int:
+    """What was done again and again, and long ago, is forgotten; how many jobs."""
+    return jobs.forget_done(db, now, [periodic.name for periodic in SCHEDULE])
 
 
 def list_schedule(db: Connection) -> list[Standing]:

@@ -7,22 +7,39 @@ What goes over all users has transactions of its own, each of which may be repea
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from billing_db import Connection, atomic, in_transaction
+from billing_db import Connection, DatabaseError, atomic, in_transaction
 from turf_saas import jobs, schedule
 from turf_saas.issuing import Told, untold
 from turf_saas.issuing_documents import TaxOf
-from turf_saas.jobs import Job, LeaseLost
+from turf_saas.jobs import LEASE, Job, LeaseLost
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
+from turf_saas.subscriptions import Subscription
+from turf_saas.values import parse_instant
 
 logger = logging.getLogger("turf_saas.billing")
 
 AT_ONCE = 20  # jobs claimed in one commit
+RENEWED_AFTER = LEASE / 5
+Changed = Callable[[Subscription, Subscription], None]  # what was committed: before and after
+
+
+class NotYet(Exception):
+    """The time of this job has not come: it waits until then, and that is no failure."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+def unchanged(_before: Subscription, _after: Subscription) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,22 @@ class Around:
     settings: Settings
     tax_of: TaxOf | None = None
     told: Told = untold
+    changed: Changed = unchanged
+
+
+class Lease:
+    """What a worker has claimed at once, and since when."""
+
+    def __init__(self, db: Connection, clock: Callable[[], datetime], job: Job) -> None:
+        self._db, self._clock = db, clock
+        self._since = parse_instant(str(job.claimed_at))
+
+    def keep(self, job: Job) -> None:
+        """Long work says now and then that it goes on. LeaseLost where another worker has begun it anew."""
+        now = self._clock()
+        if not -RENEWED_AFTER < now - self._since < RENEWED_AFTER:
+            jobs.renew(self._db, now, job)
+            self._since = now
 
 
 class Work(NamedTuple):
@@ -41,6 +74,17 @@ class Work(NamedTuple):
     now: datetime
     around: Around
     job: Job
+    lease: Lease
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        payload = self.job.payload
+        assert not isinstance(payload, str), "such a job is parked"
+        return payload
+
+    def go_on(self) -> None:
+        """Between two transactions of work that has its own."""
+        self.lease.keep(self.job)
 
 
 @dataclass(frozen=True)
@@ -56,16 +100,17 @@ Kinds = Mapping[str, Kind]
 
 @dataclass
 class Ran:
-    """What became of the jobs that were due: done, to be tried again, parked, and taken over by another worker."""
+    """What became of the jobs that were due: done, to be tried again, parked, taken over by another worker, put off."""
 
     completed: int = 0
     retryable: int = 0
     dead: int = 0
     lost: int = 0
+    put_off: int = 0
 
     @property
     def many(self) -> int:
-        return self.completed + self.retryable + self.dead + self.lost
+        return self.completed + self.retryable + self.dead + self.lost + self.put_off
 
 
 def run_due(
@@ -81,52 +126,92 @@ def run_due(
 
     stop: asked before each job; what was claimed and not begun is given back then.
     """
-    ran = Ran()
-    jobs.free_leases(db, clock())
+    _refuse_inside(db)
     schedule.enqueue_due(db, clock())
-    while ran.many < most and not stop():
-        claimed = jobs.claim(db, clock(), most=min(AT_ONCE, most - ran.many))
-        if not claimed:
-            break
-        for job in claimed:
-            if stop():
-                jobs.give_back(db, job)
-            else:
-                work(db, clock, around, kinds, job, ran)
+    ran = Ran()
+    while ran.many < most and not stop() and run_some(db, clock, around, kinds, ran, most=most - ran.many, stop=stop):
+        continue
     return ran
+
+
+def run_some(
+    db: Connection,
+    clock: Callable[[], datetime],
+    around: Around,
+    kinds: Kinds,
+    ran: Ran,
+    *,
+    most: int = 1,
+    stop: Callable[[], bool] = bool,
+) -> bool:
+    """Stored jobs that are due, as many as are claimed at once; whether there was one."""
+    _refuse_inside(db)
+    jobs.free_leases(db, clock())
+    claimed = jobs.claim(db, clock(), most=min(AT_ONCE, most))
+    left = list(claimed)
+    try:
+        lease = Lease(db, clock, claimed[0]) if claimed else None
+        while left and lease is not None and not stop():
+            _work(Work(db, clock(), around, left.pop(0), lease), clock, kinds, ran)
+    finally:
+        _give_back(db, left)
+    return bool(claimed)
+
+
+def _refuse_inside(db: Connection) -> None:
+    if in_transaction(db):
+        raise RuntimeError("jobs are done in transactions of their own: not inside another one")
+
+
+def _give_back(db: Connection, left: Sequence[Job]) -> None:
+    for job in left:
+        with suppress(DatabaseError):  # its lease will end
+            jobs.put_off(db, job)
 
 
 def list_due(db: Connection, now: datetime, *, most: int = 10_000) -> list[Job]:
     """What run_due would do now. Nothing stays of it."""
     with rehearsal(db, dry_run=True):
-        jobs.free_leases(db, now)
         schedule.enqueue_due(db, now)
+        jobs.free_leases(db, now)
         return jobs.claim(db, now, most=most)
     raise AssertionError("a rehearsal swallows no error")
 
 
-def work(db: Connection, clock: Callable[[], datetime], around: Around, kinds: Kinds, job: Job, ran: Ran) -> None:
+def _work(work: Work, clock: Callable[[], datetime], kinds: Kinds, ran: Ran) -> None:
     """One job that was claimed is done, or fails by itself: nothing of it stays then."""
-    kind = kinds.get(job.name)
-    if kind is None:
-        _note(ran, jobs.fail(db, clock(), job, f"no job is called {job.name}", park=True))
+    db, job, kind = work.db, work.job, kinds.get(work.job.name)
+    if kind is None or isinstance(job.payload, str):
+        why = f"no job is called {job.name}" if kind is None else "its payload is no JSON object"
+        _note(ran, jobs.fail(db, clock(), job, why, park=True))
         return
     try:
+        work.go_on()
         if kind.by_itself:
-            kind.do(Work(db, clock(), around, job))
+            kind.do(work)
             jobs.finish(db, clock(), job)
         else:
             with atomic(db):
-                kind.do(Work(db, clock(), around, job))
+                kind.do(work)
                 jobs.finish(db, clock(), job)
         ran.completed += 1
     except LeaseLost:
         ran.lost += 1
+    except NotYet as early:
+        jobs.put_off(db, job, early.until)
+        ran.put_off += 1
     except Exception as error:  # when not even that can be written, its lease will end
         if in_transaction(db):
             db.rollback()
         logger.exception("job %s (%s) failed", job.id, job.name)
-        _note(ran, jobs.fail(db, clock(), job, f"{type(error).__name__}: {error}"))
+        _note(ran, jobs.fail(db, clock(), job, _sentence(error)))
+
+
+def _sentence(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # one that cannot say what it is
+        return type(error).__name__
 
 
 def _note(ran: Ran, state: str | None) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from types import FrameType
 from typing import Any
@@ -14,27 +16,22 @@ from flask.cli import AppGroup
 
 from api_v1.blueprint import billing_bp
 from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
-from api_v1.runtime import Runtime, current_runtime
-from api_v1.telling import tell_issued
+from api_v1.face_jobs import around, kinds_of
+from api_v1.runtime import current_runtime
 from billing_db import DatabaseError
 from turf_saas import jobs as stored, schedule as periodic
-from turf_saas.job_kinds import KINDS
 from turf_saas.jobs import STATES, Job
 from turf_saas.rehearsal import rehearsal
 from turf_saas.schedule import Standing
-from turf_saas.working import Around, Ran, list_due, run_due
+from turf_saas.working import Ran, list_due, run_due
 
 jobs = AppGroup("jobs", help="Stored work: what waits, what failed and why, and what is done again and again.")
 billing_bp.cli.add_command(jobs)
 
 
-def around(runtime: Runtime) -> Around:
-    """What the work of this app needs to know."""
-    return Around(runtime.settings, runtime.tax_of, lambda issued: tell_issued(runtime, issued))
-
-
 def _told(ran: Ran) -> str:
-    return f"{ran.completed} jobs done, {ran.retryable} to be tried again, {ran.dead} parked, {ran.lost} taken over"
+    told = f"{ran.completed} jobs done, {ran.retryable} to be tried again, {ran.dead} parked, {ran.lost} taken over"
+    return f"{told}, {ran.put_off} put off" if ran.put_off else told
 
 
 # -- run-due, worker ---------------------------------------------------------------------------------
@@ -53,7 +50,7 @@ def run_due_once(most: int, as_json: bool, dry_run: bool) -> None:
         names = [job.name for job in due]
         show({"dry_run": True, "due": names}, as_json, [*names, f"{len(names)} jobs would be done"])
         return
-    ran = run_due(runtime.db(), runtime.now, around(runtime), KINDS, most=most)
+    ran = run_due(runtime.db(), runtime.now, around(runtime), kinds_of(runtime), most=most)
     show(asdict(ran), as_json, [_told(ran)])
     if ran.retryable or ran.dead:
         click.get_current_context().exit(1)
@@ -70,25 +67,45 @@ def worker(every: float, ticks: int | None) -> None:
 
     Any number of workers may run at once.
     """
-    runtime, stop = current_runtime(), threading.Event()
-
-    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
+    runtime = current_runtime()
     click.echo("billing worker: at work", err=True)
     done = 0
-    while not stop.is_set() and (ticks is None or done < ticks):
-        try:
-            told = _told(run_due(runtime.db(), runtime.now, around(runtime), KINDS, stop=stop.is_set))
-        except DatabaseError as error:  # busy, or gone for a while: what was claimed is free again when its lease ends
-            told = str(error)
-        done += 1
-        click.echo(f"billing worker: {told}", err=True)
-        if ticks is None or done < ticks:
-            stop.wait(every)
+    with _asked_to_stop() as stop:
+        while not stop() and (ticks is None or done < ticks):
+            if done:
+                stop(every)
+                if stop():
+                    break
+            try:
+                told = _told(run_due(runtime.db(), runtime.now, around(runtime), kinds_of(runtime), stop=stop))
+            except DatabaseError as error:  # busy, or gone for a while: what was claimed is free when its lease ends
+                told = str(error)
+            done += 1
+            click.echo(f"billing worker: {told}", err=True)
     click.echo("billing worker: stopped", err=True)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[..., bool]]:
+    """Whether SIGTERM or Ctrl-C came, asked at once or within so many seconds.
+
+    By a pipe: what else wakes a thread that waits has locks, which a signal in this same thread may find taken.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):
+            os.write(writing, b".")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda seconds=0.0: bool(select.select([reading], [], [], seconds)[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
 
 
 # -- jobs --------------------------------------------------------------------------------------------

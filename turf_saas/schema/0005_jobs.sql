@@ -25,6 +25,13 @@ CREATE TABLE billing_jobs (
 CREATE INDEX billing_jobs_due ON billing_jobs (run_at, id) WHERE state IN ('available', 'retryable');
 CREATE INDEX billing_jobs_leased ON billing_jobs (lease_until) WHERE state = 'executing';
 CREATE INDEX billing_jobs_listed ON billing_jobs (state, id);
+-- What a clock that was ahead has put too far off, and what is old: found without looking at all that waits or is done.
+CREATE INDEX billing_jobs_at_once ON billing_jobs (created_at) WHERE state = 'available' AND run_at = created_at;
+CREATE INDEX billing_jobs_retried ON billing_jobs (run_at) WHERE state = 'retryable';
+CREATE INDEX billing_jobs_done ON billing_jobs (name, finished_at) WHERE state = 'completed';
+
+-- What a user owes, and since when.
+CREATE INDEX invoices_owing ON invoices (user_id, due_on) WHERE status IN ('pending', 'overdue');
 
 -- When each periodic work was begun last, and is next.
 CREATE TABLE billing_schedule (
