@@ -11,7 +11,7 @@ from turf_saas.many import named, parts, places
 from turf_saas.month_use import Used, as_json
 from turf_saas.settings import Settings
 from turf_saas.subscriptions import LIVE
-from turf_saas.values import Month, UserId, instant_text, read_instant
+from turf_saas.values import Month, UserId, compact_json, instant_text, read_instant
 
 # Who has something in a month: use, a fee that began in it, or an item that waits for its invoice.
 _TOUCHED = """SELECT user_id, month FROM usage_counters
@@ -167,8 +167,11 @@ def count_invoiced(db: Connection, tenant_id: int, month: Month, user_id: UserId
     return int(row["many"]) if row else 0
 
 
-def close_months(db: Connection, now: datetime, tenant_id: int, month: Month, closed: Iterable[Closed]) -> None:
+def close_months(
+    db: Connection, now: datetime, settings: Settings, tenant_id: int, month: Month, closed: Iterable[Closed]
+) -> None:
     """Once each; a second time is a UniqueConflict. What was read of their use is billed: what comes now is late."""
+    limits = compact_json(dict(settings.limits)) if settings.limits else None
     rows, sums = [], []
     for user_id, invoice_id, used in closed:
         rows.append(
@@ -178,6 +181,7 @@ def close_months(db: Connection, now: datetime, tenant_id: int, month: Month, cl
                 "tenant_id": tenant_id,
                 "invoice_id": invoice_id,
                 "billed": as_json(used) if invoice_id is None and used else None,
+                "limits": limits,
                 "now": instant_text(now),
             }
         )
@@ -188,8 +192,8 @@ def close_months(db: Connection, now: datetime, tenant_id: int, month: Month, cl
     with atomic(db):
         execute_many(
             db,
-            """INSERT INTO billing_invoiced_months (user_id, month, tenant_id, invoice_id, billed, closed_at)
-               VALUES (:user_id, :month, :tenant_id, :invoice_id, :billed, :now)""",
+            """INSERT INTO billing_invoiced_months (user_id, month, tenant_id, invoice_id, billed, limits, closed_at)
+               VALUES (:user_id, :month, :tenant_id, :invoice_id, :billed, :limits, :now)""",
             rows,
         )
         execute_many(

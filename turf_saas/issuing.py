@@ -275,7 +275,7 @@ def _issue(
     done.skipped = len(found) - len(documents)
     ids = {issued.document.user_id: issued.id for issued in done.issued}
     closing = [Closed(user_id, ids.get(user_id), dict(each.draft.used)) for user_id, each in found.items()]
-    close_months(db, now, tenant_id, month, closing)
+    close_months(db, now, settings, tenant_id, month, closing)
     _mark(db, [(each.draft, ids[user_id]) for user_id, each in found.items() if user_id in ids])
     account_credit.apply(db, now, tenant_id, done.issued)
     late = [one for each in found.values() for one in each.late]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from billing_db import Connection, atomic, execute_many, fetch_all
@@ -69,14 +69,15 @@ def _part_as_json(part: Part) -> dict[str, Any]:
 def list_late(
     db: Connection, settings: Settings, tenant_id: int, user_ids: Sequence[UserId], before: Month
 ) -> dict[UserId, list[LateUse]]:
-    """Of each user's closed months before this one, the oldest first."""
+    """Of each user's closed months before this one, the oldest first; by the limits that were set when they closed."""
     found: dict[UserId, list[LateUse]] = {}
-    of_month: dict[Month, dict[UserId, tuple[set[str], dict[str, dict[str, int]]]]] = {}
-    for user_id, month, metric, billed in _list_changed(db, user_ids, before):
-        users = of_month.setdefault(month, {})
+    of_month: dict[tuple[Month, str], dict[UserId, tuple[set[str], dict[str, dict[str, int]]]]] = {}
+    for user_id, month, limits, metric, billed in _list_changed(db, user_ids, before):
+        users = of_month.setdefault((month, limits), {})
         users.setdefault(user_id, (set(), billed))[0].add(metric)
-    for month, users in sorted(of_month.items()):
-        months = read_months(db, settings, tenant_id, list(users), month)
+    for (month, limits), users in sorted(of_month.items()):
+        then = replace(settings, limits=json.loads(limits))
+        months = read_months(db, then, tenant_id, list(users), month)
         for user_id, (metrics, billed) in users.items():
             rated = months.of(user_id)
             found.setdefault(user_id, []).extend(
@@ -89,12 +90,12 @@ def list_late(
 
 def _list_changed(
     db: Connection, user_ids: Sequence[UserId], before: Month
-) -> Iterable[tuple[UserId, Month, str, dict[str, dict[str, int]]]]:
-    """Which metrics of which closed months, and what was billed of the month."""
+) -> Iterable[tuple[UserId, Month, str, str, dict[str, dict[str, int]]]]:
+    """Which closed months, the limits as they were set then, which metrics, and what was billed of the month."""
     for part in parts(user_ids):
         for row in fetch_all(
             db,
-            f"""SELECT c.user_id, c.month, c.metric, COALESCE(m.billed, i.billed) AS billed
+            f"""SELECT c.user_id, c.month, m.limits, c.metric, COALESCE(m.billed, i.billed) AS billed
                   FROM usage_counters AS c
                   JOIN billing_invoiced_months AS m ON m.user_id = c.user_id AND m.month = c.month
                   LEFT JOIN invoices AS i ON i.id = m.invoice_id
@@ -105,7 +106,7 @@ def _list_changed(
         ):
             month = Month.parse(row["month"])
             if month is not None:
-                yield row["user_id"], month, row["metric"], json.loads(row["billed"] or "{}")
+                yield row["user_id"], month, row["limits"] or "{}", row["metric"], json.loads(row["billed"] or "{}")
 
 
 def _parts_of(rated: RatedMonth, metric: str) -> dict[TaxBehavior, tuple[Part, ...]]:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from billing_db import Connection
 from tests.cast import Person
 from tests.domain.issuing import (
@@ -157,3 +159,17 @@ def test_a_credit_note_whose_lines_of_a_rate_come_to_nothing_proves(db: Connecti
 
 def test_a_rate_of_minus_nothing_is_written_as_nothing() -> None:
     assert checked({"category": "E", "rate": "-0"}).rate_text == "0"
+
+
+@pytest.mark.parametrize(("before", "after", "late"), [("100", "1000", 500), ("1000", "100", 0), (None, "0", 500)])
+def test_late_use_is_rated_by_the_limit_with_which_its_month_was_invoiced(
+    db: Connection, alice: Person, before: str | None, after: str, late: int
+) -> None:
+    """300 used in April and 50 more that come late, at 0.10; the limit of 100 is another one by a setting since."""
+    sell(db, "ten", 1_000, flat("tokens", "0.10"), limits={"tokens": 100})
+    begin(db, alice, "ten", at(4, 1))
+    report(db, alice, 300, at(4, 10), at(4, 10), metric="tokens")
+    run(db, at(5, 1, 3), settings_with(**({} if before is None else {"BILLING_LIMIT_TEN_TOKENS": before})))
+    report(db, alice, 50, at(4, 11), at(5, 2), metric="tokens")
+    run(db, at(6, 1, 3), settings_with(BILLING_LIMIT_TEN_TOKENS=after))
+    assert sum(line.net_cents for line in invoice_of(db, alice, MAY).lines if line.kind == "late") == late

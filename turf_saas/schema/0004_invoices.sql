@@ -80,13 +80,15 @@ CREATE TABLE billing_invoice_chains (
 );
 
 -- The months of each user that are closed: with their invoice, or without one where there was nothing to bill. billed:
--- what of the month's use has been billed, where no invoice of the month says so, or not any more.
+-- what of the month's use has been billed, where no invoice of the month says so, or not any more. limits: the
+-- BILLING_LIMIT_ variables that were set then, by which late use is rated; NULL where none was.
 CREATE TABLE billing_invoiced_months (
     user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}),
     month ${text} NOT NULL,
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
     invoice_id ${int} REFERENCES invoices (id),
     billed TEXT,
+    limits TEXT,
     closed_at ${text} NOT NULL,
     PRIMARY KEY (user_id, month)
 );
