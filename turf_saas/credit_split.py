@@ -99,7 +99,8 @@ def _by_lines(left: Sequence[Tax], lines: Sequence[CreditLine]) -> tuple[Tax, ..
         if found is None or net > found.base_cents:
             raise Conflict("credit_too_large", left=found.base_cents if found else 0)
     taken = ordered(_net_part(of[key], *group) for key, group in wanted.items())
-    if gross_of(taken) > gross_of(left):  # a rate that came to less than nothing has taken part of it
+    # A rate that came to less than nothing has taken part of it, and comes along with the last of the others.
+    if gross_of(taken) > gross_of(left) or (gross_of(taken) == gross_of(left) and taken != tuple(left)):
         raise Conflict("credit_too_large", left=gross_of(left))
     return taken
 

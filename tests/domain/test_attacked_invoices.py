@@ -33,6 +33,7 @@ from tests.domain.issuing import (
 )
 from turf_saas import discounts, usage
 from turf_saas.credit_notes import LineWish, credit_invoice
+from turf_saas.errors import Conflict
 from turf_saas.invoice_explaining import explain_invoice
 from turf_saas.subscription_changes import Wish, cancel, change_plan
 from turf_saas.tax import TaxDecision, checked
@@ -173,3 +174,22 @@ def test_late_use_is_rated_by_the_limit_with_which_its_month_was_invoiced(
     report(db, alice, 50, at(4, 11), at(5, 2), metric="tokens")
     run(db, at(6, 1, 3), settings_with(BILLING_LIMIT_TEN_TOKENS=after))
     assert sum(line.net_cents for line in invoice_of(db, alice, MAY).lines if line.kind == "late") == late
+
+
+def test_no_lines_take_all_that_is_left_and_leave_a_rate_below_nothing(db: Connection, alice: Person) -> None:
+    """12.00 at 20 % less 10.00 at no rate: the 2.00 that are left are credited whole, or not by a line of one rate."""
+
+    def tax_of(_seller: Any, _buyer: Any, drafted: Any, _on: Any) -> list[TaxDecision]:
+        zero, twenty = TaxDecision("E", Decimal(0)), TaxDecision("S", Decimal(20))
+        return [zero if line.kind == "discount" else twenty for line in drafted]
+
+    sell(db, "ten", 1_000)
+    discounts.create_discount(db, at(1, 1), 1, code="ALL", percent="100", duration="once")
+    begin(db, alice, "ten", at(4, 1), discount_code="ALL")
+    run(db, at(5, 1, 3), tax_of=tax_of)
+    invoice = invoice_of(db, alice, APRIL)
+    assert totals(invoice) == (0, 200, 200)
+    with pytest.raises(Conflict, match="credit_too_large"):
+        credit_invoice(db, at(5, 2), SETTINGS, 1, invoice.number, lines=[LineWish(1, 167)])  # 1.67 + 0.33
+    assert totals(credit_invoice(db, at(5, 2), SETTINGS, 1, invoice.number)) == (0, -200, -200)
+    assert verify(db, SETTINGS, APRIL).wrong.shown == []
