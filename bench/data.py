@@ -148,7 +148,8 @@ def fill_subscribers(url: str, users: int, now: datetime) -> None:
                     db,
                     f"""{_NUMBERS} INSERT INTO usage_aggregates (user_id, metric, period_start, total)
                         SELECT n, metric, :day, total FROM numbers
-                         CROSS JOIN (SELECT 'tokens' AS metric, 400000 AS total UNION ALL SELECT 'reports', 7) AS used""",
+                         CROSS JOIN (SELECT 'tokens' AS metric, 400000 AS total
+                                     UNION ALL SELECT 'reports', 7) AS used""",
                     count=users,
                     day=f"{month}-{day:02d}",
                 )

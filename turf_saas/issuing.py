@@ -107,7 +107,7 @@ def issue_month(
     except DatabaseUnavailable:
         raise
     except Exception as error:  # as in a run
-        raise _refusal(month, error) from None
+        raise _refusal(user_id, month, error) from None
     done = _issue_part(db, now, settings, tenant_id, [user_id], month, tax_of)
     if done.failed:
         raise done.failed[0].error
@@ -128,11 +128,15 @@ def run(
     only: UserId | None = None,
     dry_run: bool = False,
 ) -> RunReport:
-    """Every month that is over and not closed, or this one. What one user lacks stops no other. only: this user's."""
+    """Every month that is over and not closed, or this one. What one user lacks stops no other. only: this user's.
+
+    A dry run takes each part back, and leaves subscriptions as they are: fees that are due to begin are not in it.
+    """
     if month is not None:
         require_closed(now, settings, month)
-    for subscription_id, why in rollover.advance_due(db, now, settings).failed:
-        logger.error("subscription %s does not go on: %s", subscription_id, why)  # its fee comes once it does
+    if not dry_run:
+        for subscription_id, why in rollover.advance_due(db, now, settings).failed:
+            logger.error("subscription %s does not go on: %s", subscription_id, why)  # its fee comes once it does
     months = [month] if month is not None else list_open_months(db, settings, tenant_id, last_closed(now, settings))
     # Counted first: whoever another run closes from here on is found closed, and counted then.
     report = RunReport(existing=sum(count_invoiced(db, tenant_id, each, only) for each in months))
@@ -196,17 +200,17 @@ def _issue_part(
         raise
     except Exception as error:  # what another program wrote into his rows may be anything
         if len(user_ids) == 1:
-            return _Done(failed=[Failed(user_ids[0], month, _refusal(month, error))])
+            return _Done(failed=[Failed(user_ids[0], month, _refusal(user_ids[0], month, error))])
     done, half = _Done(), len(user_ids) // 2
     for some in (user_ids[:half], user_ids[half:]):
         done.add(_issue_part(db, now, settings, tenant_id, some, month, tax_of, dry_run))
     return done
 
 
-def _refusal(month: Month, error: Exception) -> BillingError:
+def _refusal(user_id: UserId, month: Month, error: Exception) -> BillingError:
     if isinstance(error, BillingError):
         return error
-    logger.error("a month of %s cannot be billed", month, exc_info=error)
+    logger.error("%s of user %s cannot be billed", month, user_id, exc_info=error)
     return Conflict("invoice_refused", month=str(month), why=str(error))
 
 
