@@ -16,6 +16,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
 )
 from api_v1.metered import metered, requires_quota
 from api_v1.routes import (  # noqa: F401  register the routes
+    account_credit as _account_credit,
     accounts as _accounts,
     api_keys as _api_keys,
     billing as _billing,

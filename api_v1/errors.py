@@ -36,6 +36,7 @@ HTTP_CODES = {
     429: "too_many_requests",
     503: "service_unavailable",
 }
+TOLD_APART = ("closes_at", "left_cents")  # of the sentence's values, what a program acts on
 STATUS_OF_CODE = {"json_expected": 415, "encoding_unsupported": 415, "body_too_large": 413}
 
 
@@ -59,15 +60,14 @@ def _refused(error: errors.BillingError) -> Response:
     status = STATUS_OF_CODE.get(error.code) or next(
         (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500
     )
-    body: dict[str, Any] = {"error": say(error.code, locale(), **error.params), "code": error.code}
+    body: dict[str, Any] = {"error": say(error.sentence, locale(), **error.params), "code": error.code}
     faults = error.faults or _fault_of_a_field(error)
     if faults:
         body["errors"] = [
             {"loc": fault.loc, "code": fault.code, "message": say(fault.code, locale(), **fault.params)}
             for fault in faults
         ]
-    if "closes_at" in error.params:
-        body["closes_at"] = error.params["closes_at"]
+    body |= {name: error.params[name] for name in TOLD_APART if name in error.params}
     headers = {}
     if isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after)

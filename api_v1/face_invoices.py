@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from api_v1.face_subscriptions import SubscribingFace
+from api_v1.face_money import MoneyFace
 from api_v1.telling import tell_issued
 from billing_db import Connection
 from turf_saas import issuing
@@ -19,7 +19,7 @@ from turf_saas.values import Month, UserId
 Bound = datetime | date | str | None
 
 
-class InvoicingFace(SubscribingFace):
+class InvoicingFace(MoneyFace):
     """What the extension object can do about invoices."""
 
     def generate_monthly_invoice(

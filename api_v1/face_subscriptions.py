@@ -41,8 +41,8 @@ class SubscribingFace(Face):
     ) -> Subscription:
         """It begins at 00:00 of the local day of start_at (today). Conflict when the user has one."""
         runtime = self._runtime()
-        given = _checked(
-            SubscribeIn, plan=plan, start_at=_text(start_at), trial_days=trial_days, discount_code=discount_code
+        given = checked(
+            SubscribeIn, plan=plan, start_at=text_of(start_at), trial_days=trial_days, discount_code=discount_code
         )
         begins = given.start_at
         if begins is not None and not isinstance(begins, datetime):
@@ -79,7 +79,7 @@ class SubscribingFace(Face):
     ) -> Changed:
         """An upgrade now, a downgrade when the period ends, or as `when` says; and the money that comes of it."""
         runtime = self._runtime()
-        given = _checked(ChangeIn, plan=plan, when=when, prorate=prorate, discount_code=discount_code, dry_run=dry_run)
+        given = checked(ChangeIn, plan=plan, when=when, prorate=prorate, discount_code=discount_code, dry_run=dry_run)
         wish = Wish(given.plan, given.when, given.prorate, given.discount_code)
 
         def change(lent: Connection, user: User) -> tuple[Subscription, Changed]:
@@ -105,7 +105,7 @@ class SubscribingFace(Face):
         db: Any = None,
     ) -> Changed:
         """The end, when the period ends; or now, and what is left of the fee is credited."""
-        runtime, given = self._runtime(), _checked(CancelIn, when=when, reason=reason, dry_run=dry_run)
+        runtime, given = self._runtime(), checked(CancelIn, when=when, reason=reason, dry_run=dry_run)
 
         def end(lent: Connection, user: User) -> Changed:
             return subscription_changes.cancel(
@@ -146,7 +146,7 @@ class SubscribingFace(Face):
         return found
 
 
-def _checked(model: Any, **given: Any) -> Any:
+def checked(model: Any, **given: Any) -> Any:
     """Held to the rules of what comes over HTTP. What is None was not given."""
     given = {name: value for name, value in given.items() if value is not None}
     found = validated(model, given)
@@ -154,5 +154,5 @@ def _checked(model: Any, **given: Any) -> Any:
     return found
 
 
-def _text(given: Any) -> Any:
+def text_of(given: Any) -> Any:
     return given.isoformat() if isinstance(given, date) else given

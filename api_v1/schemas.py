@@ -86,6 +86,11 @@ class Error(Output):
     code: str = Field(description="Stable English code")
     errors: list[FaultOut] = Field(default=[], description="Every fault of the body or query, the first 5000")
     closes_at: str | None = Field(default=None, description="Of `period_open` alone: when the month closes")
+    left_cents: int | None = Field(
+        default=None,
+        json_schema_extra={"format": "int64"},
+        description="Of `credit_too_large`, `refund_too_large` and `refund_not_covered` alone: how much it can be",
+    )
 
 
 class QuotaRefusal(Error):

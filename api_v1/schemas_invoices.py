@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from api_v1.schemas import Input, MonthText, Output, UserIdIn
 from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.invoice_drafts import LineKind
 from turf_saas.invoices import Invoice
+from turf_saas.plans import TaxBehavior
 from turf_saas.values import UserId
 
 Cents = Annotated[int, Field(json_schema_extra={"format": "int64"})]
@@ -48,6 +50,7 @@ class InvoiceLine(Output):
     quantity: str = Field(description="A decimal; of overage what is above the included quantity")
     unit_amount: str | None = Field(description="Major unit; null where quantity × unit_amount is not the amount")
     net_cents: int = Field(description="Before VAT, rounded once")
+    tax_behavior: TaxBehavior = Field(description="inclusive: unit_amount has the VAT in it, which net_cents has not")
     vat_rate: str = Field(description="In percent", examples=["20", "5.5"])
     period_start: str | None = Field(json_schema_extra={"format": "date-time"})
     period_end: str | None = Field(json_schema_extra={"format": "date-time"})
@@ -58,6 +61,9 @@ class InvoiceTax(Output):
     vat_rate: str
     base_cents: int
     tax_cents: int
+    vatex: str | None = Field(
+        description="Why there is no VAT, as an electronic invoice says it", examples=["VATEX-EU-AE"]
+    )
 
 
 class Upcoming(Output):
@@ -73,6 +79,8 @@ class Upcoming(Output):
     net_cents: int
     tax_cents: int
     amount_cents: int = Field(description="net_cents + tax_cents")
+    account_credit_cents: Cents = Field(description="What the account credit there is now would pay of it")
+    due_cents: Cents = Field(description="What would be left to pay")
     usage: dict[str, int] = Field(description="What was used in the month until now, per metric")
     lines: list[InvoiceLine]
     taxes: list[InvoiceTax]
@@ -137,8 +145,8 @@ def shown(invoice: Invoice) -> InvoiceOut:
     """An invoice or a credit note as every route answers it."""
     return InvoiceOut(
         **{name: getattr(invoice, name) for name in _SAME},
-        lines=[_line(line, position) for position, line in enumerate(invoice.lines, start=1)],
-        taxes=[_tax(tax) for tax in invoice.taxes],
+        lines=shown_lines(invoice.lines),
+        taxes=shown_taxes(invoice.taxes),
         mentions=dict(invoice.mentions.get(invoice.locale or "", {})),
     )
 
@@ -146,12 +154,14 @@ def shown(invoice: Invoice) -> InvoiceOut:
 _SAME = InvoiceOut.model_fields.keys() - {"lines", "taxes", "mentions"}
 
 
-def _line(line: DocumentLine, position: int) -> InvoiceLine:
-    fields = {name: getattr(line, name) for name in InvoiceLine.model_fields if name != "position"}
-    return InvoiceLine(position=position, **fields)
+def shown_lines(lines: Sequence[DocumentLine]) -> list[InvoiceLine]:
+    names = InvoiceLine.model_fields.keys() - {"position"}
+    return [
+        InvoiceLine(position=position, **{name: getattr(line, name) for name in names})
+        for position, line in enumerate(lines, start=1)
+    ]
 
 
-def _tax(tax: DocumentTax) -> InvoiceTax:
-    return InvoiceTax(
-        category=tax.vat_category, vat_rate=tax.vat_rate, base_cents=tax.base_cents, tax_cents=tax.tax_cents
-    )
+def shown_taxes(taxes: Sequence[DocumentTax]) -> list[InvoiceTax]:
+    names = InvoiceTax.model_fields.keys() - {"category"}
+    return [InvoiceTax(category=tax.vat_category, **{name: getattr(tax, name) for name in names}) for tax in taxes]

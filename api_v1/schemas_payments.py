@@ -16,8 +16,10 @@ from api_v1.schemas_plans import CurrencyIn
 from api_v1.schemas_pricing import DECIMAL_PATTERN
 from api_v1.schemas_usage import Day as DayIn
 from turf_saas import invoice_items
+from turf_saas.account_credit import EntryKind
 from turf_saas.buyer import is_control
 from turf_saas.checks import Check, decimal, read_decimal
+from turf_saas.credit_notes import LineWish
 from turf_saas.money import MAX_CENTS, is_currency
 from turf_saas.payments import Method
 from turf_saas.prices import MAX_UNIT_AMOUNT
@@ -84,12 +86,18 @@ class CreditIn(Input):
     lines: Annotated[list[CreditedLine], Field(min_length=1, max_length=MAX_LINES)] | None = None
     reason: Line | None = None
 
+    @property
+    def wishes(self) -> list[LineWish] | None:
+        return None if self.lines is None else [LineWish(line.position, line.net_cents) for line in self.lines]
+
 
 class PaymentIn(Input):
     amount_cents: Paid = Field(description="In the invoice's currency")
     method: Method = "transfer"
     reference: Line | None = Field(default=None, description="As the bank's statement says it")
-    received_on: DayIn | None = Field(default=None, description="Today when not given; no day to come")
+    received_on: DayIn | None = Field(
+        default=None, description="Today when not given; no day to come, none before 1970"
+    )
 
     @property
     def received(self) -> date | None:
@@ -100,14 +108,19 @@ class RefundIn(Input):
     amount_cents: Paid | None = Field(default=None, description="Without it all that has not gone out yet")
 
 
-class ItemIn(Input):
-    user_id: UserIdIn
+class ItemTerms(Input):
+    """What is paid once, whoever it is."""
+
     description: Line
     quantity: Quantity = Field(description="Above 0, 4 decimals at most")
     unit_amount: UnitAmount = Field(description="Net, in the currency's major unit, 12 decimals at most")
     currency: Annotated[CurrencyIn, AfterValidator(_known)] | None = Field(
         default=None, description="The user's, which is taken when not given"
     )
+
+
+class ItemIn(ItemTerms):
+    user_id: UserIdIn
 
 
 class PaymentOut(Output):
@@ -135,7 +148,7 @@ class PaidInvoice(Output):
 
 
 class PaymentReceived(PaymentOut):
-    excess_cents: Cents = Field(description="More than was due: it is account credit and pays the next invoice")
+    excess_cents: Cents = Field(description="More than was due: it is account credit and pays what is issued next")
     invoice: PaidInvoice
 
 
@@ -159,6 +172,35 @@ class ItemOut(Output):
     amount_cents: Cents = Field(description="Net, rounded once")
     currency: str
     created_at: Shown
+
+
+class Items(Output):
+    items: list[ItemOut]
+    next_cursor: str | None
+
+
+class CreditEntryOut(Output):
+    id: int = Field(json_schema_extra={"format": "int64"})
+    kind: EntryKind = Field(
+        description="excess: paid and not due; credit_note: given back of what was paid; applied: it has paid an "
+        "invoice; refund: it has gone out"
+    )
+    amount_cents: Cents = Field(description="Negative where it went")
+    currency: str
+    invoice_number: str | None = Field(description="The invoice whose money it was, or that it has paid")
+    payment_id: int | None = Field(json_schema_extra={"format": "int64"})
+    created_at: Shown
+
+
+class CreditBalanceOut(Output):
+    currency: str
+    balance_cents: Cents
+
+
+class AccountCredit(Output):
+    items: list[CreditEntryOut]
+    balances: list[CreditBalanceOut] = Field(description="What is there now, per currency; the whole, on every page")
+    next_cursor: str | None
 
 
 class MoneyQuery(Page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +17,27 @@ from turf_saas.values import UserId, instant_text
 EntryKind = Literal["excess", "credit_note", "applied", "refund"]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What came to a user's account credit, or negative what went. The entries of a currency sum to its balance."""
+
+    id: int
+    kind: EntryKind
+    amount_cents: int
+    currency: str
+    invoice_number: str | None
+    payment_id: int | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a user has in a currency."""
+
+    currency: str
+    balance_cents: int
+
+
 def balance_of(db: Connection, user_id: UserId, currency: str) -> int:
     """What the user has, in cents."""
     row = fetch_one(
@@ -25,6 +47,42 @@ def balance_of(db: Connection, user_id: UserId, currency: str) -> int:
         currency=currency,
     )
     return int(row["balance_cents"]) if row else 0
+
+
+def would_pay(db: Connection, user_id: UserId, currency: str, amount_cents: int) -> int:
+    """How much of an invoice of this amount it pays when that is issued, as things are now."""
+    return min(balance_of(db, user_id, currency), amount_cents)
+
+
+def list_balances(db: Connection, tenant_id: int, user_id: UserId) -> list[Balance]:
+    """What the user has, per currency that he ever had some in."""
+    rows = fetch_all(
+        db,
+        """SELECT currency, balance_cents FROM billing_account_credits
+            WHERE tenant_id = :tenant_id AND user_id = :user_id ORDER BY currency""",
+        tenant_id=tenant_id,
+        user_id=user_id,
+    )
+    return [Balance(**row) for row in rows]
+
+
+def list_entries(
+    db: Connection, tenant_id: int, user_id: UserId, *, before: int | None = None, limit: int = 51
+) -> list[Entry]:
+    """A page of what came and went of the user's, the newest first. before: below this id."""
+    given = {"before": before} if before is not None else {}
+    rows = fetch_all(
+        db,
+        f"""SELECT e.*, i.invoice_number
+              FROM billing_account_credit_entries AS e LEFT JOIN invoices AS i ON i.id = e.invoice_id
+             WHERE e.tenant_id = :tenant_id AND e.user_id = :user_id{" AND e.id < :before" if given else ""}
+             ORDER BY e.id DESC LIMIT :limit""",  # noqa: S608
+        tenant_id=tenant_id,
+        user_id=user_id,
+        limit=limit,
+        **given,
+    )
+    return [Entry(**{name: row[name] for name in Entry.__dataclass_fields__}) for row in rows]
 
 
 def add(

@@ -83,8 +83,9 @@ def _checked(users: UsersTable, email: str, password: str) -> tuple[str, str]:
     if cleaned is None:
         raise InvalidInput("email_invalid", faults=[Fault("/email", "email_invalid", {})])
     if not passwords.MIN_LENGTH <= len(password) <= passwords.MAX_LENGTH:
-        bounds = {"least": passwords.MIN_LENGTH, "most": passwords.MAX_LENGTH}
-        raise InvalidInput("password_length", faults=[Fault("/password", "password_length", bounds)], **bounds)
+        least, most = passwords.MIN_LENGTH, passwords.MAX_LENGTH
+        fault = Fault("/password", "password_length", {"least": least, "most": most})
+        raise InvalidInput("password_length", faults=[fault], least=least, most=most)
     return cleaned, passwords.hashed(password)
 
 

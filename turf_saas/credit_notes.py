@@ -175,7 +175,7 @@ def _wished(found: _Credited, wish: LineWish) -> _Part:
     if wish.net_cents is not None and net * sign <= 0:
         raise InvalidInput("credit_invalid", field="lines")
     if net * sign > left * sign or not left:
-        raise Conflict("credit_too_large", left=left)
+        raise Conflict("credit_too_large", sentence="credit_too_large_of_line", left_cents=left, position=wish.position)
     is_whole = line.tax_behavior == "inclusive" and net == line.net_cents
     return _part(wish.position, line, net, line.amount_cents if is_whole else None)
 

@@ -66,7 +66,7 @@ def gross_of(taxes: Iterable[Tax]) -> int:
 
 def _by_amount(left: Sequence[Tax], amount_cents: int) -> tuple[Tax, ...]:
     if amount_cents > gross_of(left):
-        raise Conflict("credit_too_large", left=gross_of(left))
+        raise Conflict("credit_too_large", left_cents=gross_of(left))
     # A rate whose lines came to less than nothing is taken back with the last credit, that of all that is left.
     positive = [tax for tax in left if tax.gross_cents > 0]
     parts = spread(amount_cents, [tax.gross_cents for tax in positive])
@@ -97,11 +97,12 @@ def _by_lines(left: Sequence[Tax], lines: Sequence[CreditLine]) -> tuple[Tax, ..
     for key, (net, _, _) in wanted.items():
         found = of.get(key)
         if found is None or net > found.base_cents:
-            raise Conflict("credit_too_large", left=found.base_cents if found else 0)
+            base, rate = (max(0, found.base_cents) if found else 0), f"{key[1]:f}"
+            raise Conflict("credit_too_large", sentence="credit_too_large_of_rate", left_cents=base, rate=rate)
     taken = ordered(_net_part(of[key], *group) for key, group in wanted.items())
     # A rate that came to less than nothing has taken part of it, and comes along with the last of the others.
     if gross_of(taken) > gross_of(left) or (gross_of(taken) == gross_of(left) and taken != tuple(left)):
-        raise Conflict("credit_too_large", left=gross_of(left))
+        raise Conflict("credit_too_large", left_cents=gross_of(left))
     return taken
 
 

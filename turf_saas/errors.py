@@ -35,17 +35,23 @@ def _sentence(code: str, params: Mapping[str, Any]) -> str:
 
 
 class BillingError(Exception):
-    """Base of all refusals. `code` is stable English, `params` fill the sentence in the caller's language."""
+    """Base of all refusals. `code` is stable English, `params` fill the sentence in the caller's language.
 
-    def __init__(self, code: str, /, *, faults: list[Fault] | None = None, **params: Any) -> None:
+    sentence: the name of the one that is said, where a code has several.
+    """
+
+    def __init__(
+        self, code: str, /, *, faults: list[Fault] | None = None, sentence: str | None = None, **params: Any
+    ) -> None:
         super().__init__(code)
         self.code = code
+        self.sentence = sentence or code
         self.params = params
         self.faults = faults or []
 
     def __str__(self) -> str:
         """For whoever calls from Python: the code, its English sentence and that of each fault."""
-        told = [_sentence(self.code, self.params)]
+        told = [_sentence(self.sentence, self.params)]
         told += [f"{fault.loc}: {_sentence(fault.code, fault.params)}" for fault in self.faults[:TOLD]]
         return f"{self.code}: {' '.join(told)}" if any(told) else self.code
 

@@ -77,8 +77,8 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "en": "The month {month} is not over: it closes at {closes_at}.",
     },
     "period_is_no_month": {
-        "fr": "Donner month=\"AAAA-MM\", ou period_start et period_end, les bornes d'un mois.",
-        "en": "Give month=\"YYYY-MM\", or period_start and period_end, the bounds of one month.",
+        "fr": 'Donner month="AAAA-MM", ou period_start et period_end, les bornes d\'un mois.',
+        "en": 'Give month="YYYY-MM", or period_start and period_end, the bounds of one month.',
     },
     "period_invoiced": {
         "fr": "Le mois de cet usage est déjà facturé : il n'est plus pris.",
@@ -143,8 +143,16 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "en": "Account credit cannot exceed {most} cents.",
     },
     "credit_too_large": {
-        "fr": "Il ne reste que {left} centimes à créditer.",
-        "en": "Only {left} cents are left to credit.",
+        "fr": "Il ne reste que {left_cents} centimes à créditer, TVA comprise.",
+        "en": "Only {left_cents} cents, VAT included, are left to credit.",
+    },
+    "credit_too_large_of_line": {
+        "fr": "Il ne reste que {left_cents} centimes hors taxe à créditer de la ligne {position}.",
+        "en": "Only {left_cents} cents net are left to credit of line {position}.",
+    },
+    "credit_too_large_of_rate": {
+        "fr": "Il ne reste que {left_cents} centimes hors taxe à créditer de ce qui est taxé à {rate} %.",
+        "en": "Only {left_cents} cents net are left to credit of what is taxed at {rate} %.",
     },
     "nothing_left_to_credit": {
         "fr": "Cette facture est déjà créditée en entier.",
@@ -154,7 +162,7 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Montant invalide : créditer un nombre entier de centimes, au moins un.",
         "en": "Invalid amount: credit a whole number of cents, at least one.",
     },
-    # -- payments, and what waits for the next invoice
+    # -- payments, and one-off items
     "payment_not_found": {"fr": "Paiement introuvable.", "en": "There is no such payment."},
     "invoice_takes_no_payment": {
         "fr": "{number} ({status}) ne peut recevoir de paiement.",
@@ -164,13 +172,25 @@ INVOICE_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Un paiement est reçu au plus tard aujourd'hui, le {today}.",
         "en": "A payment was received today, {today}, at the latest.",
     },
+    "received_too_early": {
+        "fr": "Un paiement est reçu le {first} au plus tôt.",
+        "en": "A payment was received on {first} at the earliest.",
+    },
     "refund_too_large": {
-        "fr": "Il ne reste que {left} centimes de ce paiement à rembourser.",
-        "en": "Only {left} cents of this payment are left to refund.",
+        "fr": "Il ne reste que {left_cents} centimes de ce paiement à rembourser.",
+        "en": "Only {left_cents} cents of this payment are left to refund.",
     },
     "refund_not_covered": {
-        "fr": "Il n'y a que {left} centimes à rembourser ici : le reste a payé d'autres factures, à créditer d'abord.",
-        "en": "Only {left} cents can be refunded here: the rest has paid other invoices, to be credited first.",
+        "fr": "Seuls {left_cents} centimes sont à rembourser : le reste a payé d'autres factures, à créditer d'abord.",
+        "en": "Only {left_cents} cents can be refunded here: the rest has paid other invoices, to be credited first.",
+    },
+    "invoice_item_not_found": {
+        "fr": "Aucun article de ce numéro n'attend sa facture.",
+        "en": "No item with this id waits for its invoice.",
+    },
+    "item_invoiced": {
+        "fr": "L'article est sur la facture {number} : il se reprend par un avoir.",
+        "en": "The item is on the invoice {number}: a credit note takes it back.",
     },
     "item_amount_invalid": {
         "fr": "quantity × unit_amount doit faire de 1 à {most} centimes une fois arrondi.",

@@ -110,7 +110,7 @@ def _run(runtime: Runtime, month: Month | None, user: User | None, tenant_id: in
 
 
 def _failed(runtime: Runtime, one: Failed) -> dict[str, Any]:
-    sentence = say(one.error.code, runtime.settings.locale, **one.error.params)
+    sentence = say(one.error.sentence, runtime.settings.locale, **one.error.params)
     return {"user_id": one.user_id, "month": str(one.month), "code": one.error.code, "error": sentence}
 
 

@@ -33,7 +33,7 @@ def in_one_sentence(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except BillingError as error:
-            raise click.ClickException(say(error.code, current_runtime().settings.locale, **error.params)) from None
+            raise click.ClickException(say(error.sentence, current_runtime().settings.locale, **error.params)) from None
         except DatabaseError as error:
             raise click.ClickException(str(error)) from None
 

@@ -10,7 +10,6 @@ from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.telling import tell_issued
 from turf_saas import credit_notes
-from turf_saas.credit_notes import LineWish
 
 
 @route(
@@ -29,7 +28,8 @@ from turf_saas.credit_notes import LineWish
 def credit_invoice(caller: Caller, number: str, body: shapes.CreditIn) -> Any:
     """Its amounts are negative. It lowers what is due; what was paid beyond that becomes account credit.
 
-    More than is left: 409 `credit_too_large`. Whoever credits the last of a rate takes what is left of its VAT.
+    More than is left: 409 `credit_too_large` with `left_cents`, net where lines are credited. Whoever credits the last
+    of a rate takes what is left of its VAT.
     """
     runtime = current_runtime()
     note = credit_notes.credit_invoice(
@@ -39,7 +39,7 @@ def credit_invoice(caller: Caller, number: str, body: shapes.CreditIn) -> Any:
         caller.tenant_id,
         number,
         amount_cents=body.amount_cents,
-        lines=None if body.lines is None else [LineWish(line.position, line.net_cents) for line in body.lines],
+        lines=body.wishes,
         reason=body.reason,
         by=f"admin:{caller.user_id}",
     )

@@ -16,12 +16,10 @@ from api_v1.runtime import current_runtime
 from api_v1.telling import tell_issued
 from turf_saas import invoices, issuing
 from turf_saas.errors import NotFound
-from turf_saas.invoice_preview import preview
-from turf_saas.issuing_documents import Composed
+from turf_saas.invoice_preview import Foreseen, preview
 from turf_saas.messages import say
 from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
-from turf_saas.tax import rate_text
 from turf_saas.users import User
 from turf_saas.values import Month, UserId, instant_text
 
@@ -84,7 +82,8 @@ def _page(caller: Caller, query: shapes.InvoicesOfUserQuery, user_id: UserId | N
 )
 def upcoming_invoice(caller: Caller, query: shapes.UpcomingQuery) -> Any:
     """Worked out, and not stored: the fees of the periods that have begun in the month, its use until now, and what
-    changes have left. VAT by the caller's profile. A country whose VAT is not known here: 409.
+    changes have left. VAT by the caller's profile. A country whose VAT is not known here: 409. `due_cents` is what
+    would be left to pay after the account credit that there is now.
     """
     runtime = current_runtime()
     user = User(acting_for.get_visible(caller, query.user_id), caller.tenant_id, "user")
@@ -153,7 +152,7 @@ def run_invoices(caller: Caller, body: shapes.RunIn) -> Any:
             user_id=one.user_id,
             month=str(one.month),
             code=one.error.code,
-            error=say(one.error.code, locale(), **one.error.params),
+            error=say(one.error.sentence, locale(), **one.error.params),
         )
         for one in done.failed
     ]
@@ -164,44 +163,20 @@ def _month(given: str | None) -> Month | None:
     return Month.parse(given) if given is not None else None
 
 
-def _upcoming(settings: Settings, found: Composed) -> dict[str, Any]:
-    draft, totals = found.draft, found.totals
-    return {
-        "kind": "period",
-        "status": "draft",
-        "user_id": draft.user_id,
-        "period_start": instant_text(start_of_day(draft.month.first_day, settings.timezone)),
-        "period_end": instant_text(draft.month.ends_at(settings.timezone)),
-        "plan": draft.plan,
-        "currency": draft.currency,
-        "net_cents": totals.net_cents,
-        "tax_cents": totals.tax_cents,
-        "amount_cents": totals.amount_cents,
-        "usage": draft.usage,
-        "lines": [
-            {
-                "position": position,
-                "kind": line.kind,
-                "description": line.description,
-                "metric": line.metric,
-                "quantity": line.quantity,
-                "unit_amount": line.unit_amount,
-                "net_cents": net,
-                "vat_rate": decision.rate_text,
-                "period_start": line.period_start,
-                "period_end": line.period_end,
-            }
-            for position, (line, net, decision) in enumerate(
-                zip(draft.lines, totals.lines_net_cents, found.decisions, strict=True), start=1
-            )
-        ],
-        "taxes": [
-            {
-                "category": tax.category,
-                "vat_rate": rate_text(tax.rate),
-                "base_cents": tax.base_cents,
-                "tax_cents": tax.tax_cents,
-            }
-            for tax in totals.taxes
-        ],
-    }
+def _upcoming(settings: Settings, found: Foreseen) -> shapes.Upcoming:
+    draft, totals, document = found.composed.draft, found.composed.totals, found.composed.document
+    return shapes.Upcoming(
+        user_id=draft.user_id,
+        period_start=instant_text(start_of_day(draft.month.first_day, settings.timezone)),
+        period_end=instant_text(draft.month.ends_at(settings.timezone)),
+        plan=draft.plan,
+        currency=draft.currency,
+        net_cents=totals.net_cents,
+        tax_cents=totals.tax_cents,
+        amount_cents=totals.amount_cents,
+        account_credit_cents=found.account_credit_cents,
+        due_cents=found.due_cents,
+        usage=draft.usage,
+        lines=shapes.shown_lines(document.lines if document is not None else ()),
+        taxes=shapes.shown_taxes(document.taxes if document is not None else ()),
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from tests.api.examples import Call, Stage, example
 from tests.cast import Person
 from tests.issued import SETTINGS
-from turf_saas import payments
+from turf_saas import invoice_items, payments
+from turf_saas.users import User
 
 
 def new_payment(stage: Stage, person: Person) -> int:
@@ -22,6 +24,19 @@ def new_payment(stage: Stage, person: Person) -> int:
         reference=stage.mark(person),
     )
     return done.payment.id
+
+
+def new_item(stage: Stage, person: Person) -> int:
+    """The id of a one-off item of the person's, which waits for its invoice."""
+    return invoice_items.add_item(
+        stage.db,
+        datetime.now(UTC),
+        SETTINGS,
+        User(person.id, person.tenant_id, "user"),
+        description=stage.mark(person),
+        quantity=Decimal(1),
+        unit_amount=Decimal(7),
+    ).id
 
 
 @example
@@ -56,6 +71,25 @@ def list_payments(stage: Stage, person: Person) -> Call:
 def create_invoice_item(stage: Stage, person: Person) -> Call:
     price = {"quantity": "1.5", "unit_amount": "120.00", "currency": "EUR"}
     return Call(body={"user_id": person.id, "description": stage.mark(person), **price})
+
+
+@example
+def list_invoice_items(stage: Stage, person: Person) -> Call:
+    new_item(stage, person)
+    new_item(stage, person)
+    return Call(query={"limit": 1})
+
+
+@example
+def remove_invoice_item(stage: Stage, person: Person) -> Call:
+    return Call(path={"item_id": new_item(stage, person)})
+
+
+@example
+def list_account_credit(stage: Stage, person: Person) -> Call:
+    new_payment(stage, person)
+    new_payment(stage, person)
+    return Call(query={"limit": 1})
 
 
 @example

@@ -75,8 +75,33 @@ def test_more_than_is_left_is_refused_and_says_how_much_that_is(office: Office, 
     reply = credit(office, ada, twelve, {"amount_cents": 801})
     assert (reply.status_code, reply.json) == (
         409,
-        {"error": "Only 800 cents are left to credit.", "code": "credit_too_large"},
+        {"error": "Only 800 cents, VAT included, are left to credit.", "code": "credit_too_large", "left_cents": 800},
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "Only 600 cents net are left to credit of line 1."),
+        ("fr", "Il ne reste que 600 centimes hors taxe à créditer de la ligne 1."),
+    ],
+)
+def test_more_than_is_left_of_a_line_names_it_and_says_that_it_is_net(
+    office: Office, ada: Person, twelve: str, language: str, said: str
+) -> None:
+    credit(office, ada, twelve, {"lines": [{"position": 1, "net_cents": 400}]})
+    body = {"lines": [{"position": 1, "net_cents": 601}]}
+    reply = office.post(ada, f"/{twelve}/credit-notes", body, **{"Accept-Language": language})
+    assert (reply.status_code, reply.json) == (409, {"error": said, "code": "credit_too_large", "left_cents": 600})
+
+
+def test_a_fee_without_its_discount_is_more_than_its_rate_has_left(
+    office: Office, db: Connection, alice: Person, ada: Person
+) -> None:
+    number = issue_one(db, alice, 1_000, line(-250)).number
+    reply = credit(office, ada, number, {"lines": [{"position": 1}]})
+    said = "Only 750 cents net are left to credit of what is taxed at 20 %."
+    assert (reply.status_code, reply.json) == (409, {"error": said, "code": "credit_too_large", "left_cents": 750})
 
 
 @pytest.mark.parametrize(

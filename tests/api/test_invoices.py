@@ -48,16 +48,19 @@ def test_a_month_that_is_over_becomes_an_invoice(june: Office, alice: Person, ad
     assert invoice["lines"] == [
         {
             "position": 1, "kind": "base", "description": "Abonnement Premium", "metric": None, "quantity": "1",
-            "unit_amount": "19.00", "net_cents": 1_900, "vat_rate": "20", "period_start": "2030-06-01T00:00:00Z",
+            "unit_amount": "19.00", "net_cents": 1_900, "tax_behavior": "exclusive", "vat_rate": "20",
+            "period_start": "2030-06-01T00:00:00Z",
             "period_end": "2030-07-01T00:00:00Z",
         },
         {
             "position": 2, "kind": "overage", "description": "api_calls au-delà de l'offre premium",
-            "metric": "api_calls", "quantity": "150", "unit_amount": "0.01", "net_cents": 150, "vat_rate": "20",
+            "metric": "api_calls", "quantity": "150", "unit_amount": "0.01", "net_cents": 150,
+            "tax_behavior": "exclusive", "vat_rate": "20",
             "period_start": "2030-06-01T00:00:00Z", "period_end": "2030-07-01T00:00:00Z",
         },
     ]  # fmt: skip
-    assert invoice["taxes"] == [{"category": "S", "vat_rate": "20", "base_cents": 2_050, "tax_cents": 410}]
+    tax = {"category": "S", "vat_rate": "20", "base_cents": 2_050, "tax_cents": 410, "vatex": None}
+    assert invoice["taxes"] == [tax]
     sums = [invoice[f"{name}_cents"] for name in ("net", "tax", "amount", "paid", "credited", "due")]
     assert sums == [2_050, 410, 2_460, 0, 0, 2_460]
     said = {name: invoice[name] for name in ("number", "kind", "user_id", "month", "plan", "status", "currency")}
@@ -185,8 +188,7 @@ def test_the_hosts_tax_function_is_asked_outside_of_any_transaction(
     refused = taxed.post(ada, f"/generate/{alice.id}")
     assert (refused.status_code, refused.json["code"]) == (409, "tax_failed")
     assert (
-        refused.json["error"]
-        == "The app's tax function tax failed (TimeoutError): the invoice waits for the next run."
+        refused.json["error"] == "The app's tax function tax failed (TimeoutError): the invoice waits for the next run."
     )
     assert taxed.post(ada, "/run").json["failed"][0]["code"] == "tax_failed"
     works = True

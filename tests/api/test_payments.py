@@ -1,4 +1,4 @@
-"""POST /invoices/<number>/payments, /payments/<id>/refund, /invoice-items; GET /payments and /transactions."""
+"""Payments, refunds, one-off items, account credit and the ledger over HTTP."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from billing_db import Connection, fetch_all
-from tests.api.invoicing import PREFIX, Office, at, begin
+from tests.api.invoicing import PREFIX, SETTINGS, Office, at, begin
 from tests.cast import Cast, Person
 from tests.issued import issue_one
 from turf_saas.demo import SELLER
+from turf_saas.subscription_changes import Wish, change_plan
 
 PAYMENT = {"amount_cents": 500, "method": "check", "reference": "CHQ 12", "received_on": "2030-05-19"}
 ITEM = {"description": "Setup", "quantity": "1.5", "unit_amount": "120.00"}
@@ -25,6 +26,9 @@ class Cashier(Office):
 
     def send(self, person: Person, path: str, body: Any = None, **headers: str) -> TestResponse:
         return self.client.post(f"{PREFIX}{path}", json=body or {}, headers={**self._headers(person), **headers})
+
+    def remove(self, person: Person, item_id: int) -> TestResponse:
+        return self.client.delete(f"{PREFIX}/invoice-items/{item_id}", headers=self._headers(person))
 
     def pay(self, person: Person, number: str, **body: Any) -> TestResponse:
         return self.send(person, f"/invoices/{number}/payments", {"amount_cents": 500, **body})
@@ -111,6 +115,11 @@ def test_no_payment_is_received_tomorrow(desk: Cashier, ada: Person, twelve: str
     assert desk.pay(ada, twelve, received_on="2030-05-20").status_code == 201
 
 
+def test_no_payment_is_older_than_1970(desk: Cashier, ada: Person, twelve: str) -> None:
+    assert faults(desk.pay(ada, twelve, received_on="1969-12-31")) == [("/received_on", "received_too_early")]
+    assert desk.pay(ada, twelve, received_on="1970-01-01").status_code == 201
+
+
 def test_what_takes_no_payment_is_409_and_what_is_not_ones_own_404(desk: Cashier, people: Cast, twelve: str) -> None:
     note = desk.post(people.ada, f"/{twelve}/credit-notes").json["number"]
     for number in (twelve, note):
@@ -142,7 +151,7 @@ def test_a_refund_beyond_the_account_credit_makes_a_credit_note(desk: Cashier, a
     note = desk.get(ada, f"/{rest['credit_note']}").json
     assert (note["amount_cents"], note["credited_number"], note["reason"]) == (-1_200, twelve, "refund")
     again = desk.send(ada, f"/payments/{paid}/refund")
-    assert (again.status_code, again.json["code"]) == (409, "refund_too_large")
+    assert (again.status_code, again.json["code"], again.json["left_cents"]) == (409, "refund_too_large", 0)
 
 
 def test_a_refund_that_nothing_covers_does_nothing(
@@ -153,7 +162,7 @@ def test_a_refund_that_nothing_covers_does_nothing(
     issue_one(db, alice, 1_000, month="2026-05")
     before = desk.numbers(ada)
     reply = desk.send(ada, f"/payments/{paid}/refund")
-    assert (reply.status_code, reply.json["code"]) == (409, "refund_not_covered")
+    assert (reply.status_code, reply.json["code"], reply.json["left_cents"]) == (409, "refund_not_covered", 800)
     assert "Only 800 cents" in reply.json["error"]
     assert desk.numbers(ada) == before
 
@@ -229,6 +238,54 @@ def test_who_puts_items_on_whose_invoice(desk: Cashier, people: Cast) -> None:
     assert (reply.status_code, reply.json["code"]) == (404, "user_not_found")
 
 
+def test_items_that_wait_are_listed_newest_first_and_what_is_invoiced_is_not(desk: Cashier, people: Cast) -> None:
+    added = [
+        desk.send(people.ada, "/invoice-items", {**ITEM, "user_id": person.id}).json
+        for person in (people.alice, people.bob, people.alice)
+    ]
+
+    def ids(person: Person, **query: Any) -> list[int]:
+        return [item["id"] for item in desk.ask(person, "/invoice-items", **query).json["items"]]
+
+    assert desk.ask(people.bob, "/invoice-items").json == {"items": [added[1]], "next_cursor": None}
+    assert (ids(people.alice), ids(people.ada), ids(people.dora)) == ([3, 1], [3, 2, 1], [])
+    assert ids(people.ada, user_id=people.bob.id) == [2]
+    assert desk.ask(people.alice, "/invoice-items", user_id=people.bob.id).status_code == 404
+    first = desk.ask(people.ada, "/invoice-items", limit=2).json
+    assert ids(people.ada, limit=2, cursor=first["next_cursor"]) == [1]
+    desk.it_is(6, 1)
+    desk.post(people.ada, f"/generate/{people.alice.id}")
+    assert ids(people.ada) == [2]
+
+
+def test_an_item_that_waits_is_removed_and_never_billed(desk: Cashier, ada: Person, alice: Person) -> None:
+    item = desk.send(ada, "/invoice-items", {**ITEM, "user_id": alice.id}).json
+    removed = desk.remove(ada, item["id"])
+    assert (removed.status_code, removed.json) == (200, item)
+    again = desk.remove(ada, item["id"])
+    assert (again.status_code, again.json["code"]) == (404, "invoice_item_not_found")
+    desk.it_is(6, 1)
+    assert desk.post(ada, f"/generate/{alice.id}").json == {"invoice": None}
+
+
+def test_only_an_item_that_waits_is_removed_and_only_by_its_admin(desk: Cashier, db: Connection, people: Cast) -> None:
+    """What a change of plan has left is no item: the subscription is what is changed back."""
+    begun = begin(db, people.bob, "premium", 5)
+    change_plan(db, at(5, 16, 12), SETTINGS, begun, Wish("pro"))
+    left = [row["id"] for row in fetch_all(db, "SELECT id FROM billing_pending_items")]
+    item = desk.send(people.ada, "/invoice-items", {**ITEM, "user_id": people.alice.id}).json["id"]
+    assert desk.remove(people.alice, item).status_code == 403
+    for reply in (desk.remove(people.dora, item), *(desk.remove(people.ada, one) for one in (*left, 99))):
+        assert (reply.status_code, reply.json["code"]) == (404, "invoice_item_not_found")
+    desk.it_is(6, 1)
+    number = desk.post(people.ada, f"/generate/{people.alice.id}").json["number"]
+    reply = desk.remove(people.ada, item)
+    assert (reply.status_code, reply.json["code"]) == (409, "item_invoiced")
+    assert number in reply.json["error"]
+    assert desk.remove(people.dora, item).status_code == 404
+    assert len(fetch_all(db, "SELECT id FROM billing_pending_items")) == len(left) + 1
+
+
 # -- lists -------------------------------------------------------------------------------------------
 
 
@@ -250,6 +307,44 @@ def test_payments_are_listed_newest_first_a_page_at_a_time(
     assert amounts(people.ada, limit=2, cursor=first["next_cursor"]) == [1]
     for limit in (0, 101):
         assert faults(desk.ask(people.ada, "/payments", limit=limit)) == [("/limit", "field_range")]
+
+
+def test_account_credit_says_what_came_and_went_and_what_is_there(
+    desk: Cashier, db: Connection, people: Cast, twelve: str
+) -> None:
+    """15.00 for 12.00: 3.00 too much. 2.00 credited, 4.00 of the next 12.00 paid by it, and 1.00 gone out."""
+    paid = desk.pay(people.ada, twelve, amount_cents=1_500).json["id"]
+    desk.post(people.ada, f"/{twelve}/credit-notes", {"amount_cents": 200})
+    desk.send(people.ada, f"/payments/{paid}/refund", {"amount_cents": 100})
+    following = issue_one(db, people.alice, 1_000, month="2026-05", now=at(5, 20, 11)).number
+
+    def shown(person: Person, **query: Any) -> list[tuple[Any, ...]]:
+        items = desk.ask(person, "/account-credit", **query).json["items"]
+        return [tuple(one[name] for name in ("kind", "amount_cents", "invoice_number", "payment_id")) for one in items]
+
+    everything = [
+        ("applied", -400, following, None),
+        ("refund", -100, None, paid),
+        ("credit_note", 200, twelve, None),
+        ("excess", 300, twelve, paid),
+    ]
+    assert shown(people.alice) == shown(people.ada, user_id=people.alice.id) == everything
+    whole = desk.ask(people.alice, "/account-credit", limit=3).json
+    assert whole["balances"] == [{"currency": "EUR", "balance_cents": 0}]
+    assert (whole["items"][0]["currency"], whole["items"][0]["created_at"]) == ("EUR", "2030-05-20T11:00:00Z")
+    assert shown(people.alice, limit=3, cursor=whole["next_cursor"]) == everything[3:]
+
+
+def test_account_credit_is_ones_own_and_the_admins(desk: Cashier, people: Cast, twelve: str) -> None:
+    desk.pay(people.ada, twelve, amount_cents=1_500)
+    nothing = {"items": [], "balances": [], "next_cursor": None}
+    for person in (people.bob, people.charlie, people.dora, people.ada):
+        assert desk.ask(person, "/account-credit").json == nothing
+    for person in (people.bob, people.charlie, people.dora):
+        reply = desk.ask(person, "/account-credit", user_id=people.alice.id)
+        assert (reply.status_code, reply.json["code"]) == (404, "user_not_found")
+    found = desk.ask(people.ada, "/account-credit", user_id=people.alice.id).json
+    assert found["balances"] == [{"currency": "EUR", "balance_cents": 300}]
 
 
 def test_the_ledger_of_a_local_month(make_app: Callable[..., Flask], db: Connection, people: Cast) -> None:

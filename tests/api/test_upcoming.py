@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from billing_db import Connection
 from tests.cast import Cast, Person
-from turf_saas import catalogue, discounts, profiles
+from turf_saas import account_credit, catalogue, discounts, profiles
 from turf_saas.buyer import Buyer
 from turf_saas.catalogue import PlanDraft
 from turf_saas.clock import set_clock
@@ -61,7 +61,10 @@ def test_a_month_on_one_plan(client: FlaskClient, db: Connection, alice: Person)
     assert (overage["period_start"], overage["period_end"]) == ("2030-05-01T00:00:00Z", "2030-06-01T00:00:00Z")
     # 20.50 at 20 %: 4.10
     assert [reply.json[name] for name in ("net_cents", "tax_cents", "amount_cents")] == [2_050, 410, 2_460]
-    assert reply.json["taxes"] == [{"category": "S", "vat_rate": "20", "base_cents": 2_050, "tax_cents": 410}]
+    tax = {"category": "S", "vat_rate": "20", "base_cents": 2_050, "tax_cents": 410, "vatex": None}
+    assert reply.json["taxes"] == [tax]
+    assert [line["tax_behavior"] for line in reply.json["lines"]] == ["exclusive"] * 2
+    assert [reply.json[name] for name in ("account_credit_cents", "due_cents")] == [0, 2_460]
     assert (reply.json["plan"], reply.json["usage"], reply.json["currency"]) == ("premium", {"api_calls": 3_150}, "EUR")
 
 
@@ -88,6 +91,19 @@ def test_nothing_is_due_of_who_has_nothing(client: FlaskClient, alice: Person) -
     assert reply.json["plan"] == "free"
 
 
+@pytest.mark.parametrize(("has", "taken", "due"), [(2_279, 2_279, 1), (2_280, 2_280, 0), (2_281, 2_280, 0)])
+def test_account_credit_will_pay_what_it_can(
+    client: FlaskClient, db: Connection, alice: Person, has: int, taken: int, due: int
+) -> None:
+    """19.00 and 3.80; dollars pay no euros."""
+    begin(db, alice, "premium", 1)
+    for currency in ("EUR", "USD"):
+        account_credit.add(db, at(2), 1, alice.id, currency, has, "excess")
+    foreseen = ask(client, alice).json
+    assert [foreseen[name] for name in ("amount_cents", "account_credit_cents", "due_cents")] == [2_280, taken, due]
+    assert account_credit.balance_of(db, alice.id, "EUR") == has, "looking takes nothing"
+
+
 def test_where_the_price_includes_vat_the_customer_pays_exactly_it(
     client: FlaskClient, db: Connection, alice: Person
 ) -> None:
@@ -95,16 +111,21 @@ def test_where_the_price_includes_vat_the_customer_pays_exactly_it(
     begin(db, alice, "all", 1)
     reply = ask(client, alice)
     assert [reply.json[name] for name in ("net_cents", "tax_cents", "amount_cents")] == [833, 166, 999]
+    assert reply.json["lines"][0]["tax_behavior"] == "inclusive"
 
 
 @pytest.mark.parametrize(
     ("buyer", "config", "found"),
     [
-        (Buyer("pro", "GmbH", "Weg 1", "10115", "Berlin", "DE", vat_id="DE136695976"), {}, ("AE", "0", 0)),
-        (Buyer("consumer", country="DE"), {}, ("S", "20", 380)),
-        (Buyer("consumer", country="DE"), {"BILLING_OSS": "1"}, ("S", "19", 361)),
-        (Buyer("consumer", country="US"), {}, ("O", "0", 0)),
-        (Buyer("consumer"), {"BILLING_VAT_REGIME": "franchise"}, ("E", "0", 0)),
+        (
+            Buyer("pro", "GmbH", "Weg 1", "10115", "Berlin", "DE", vat_id="DE136695976"),
+            {},
+            ("AE", "0", 0, "VATEX-EU-AE"),
+        ),
+        (Buyer("consumer", country="DE"), {}, ("S", "20", 380, None)),
+        (Buyer("consumer", country="DE"), {"BILLING_OSS": "1"}, ("S", "19", 361, None)),
+        (Buyer("consumer", country="US"), {}, ("O", "0", 0, "VATEX-EU-O")),
+        (Buyer("consumer"), {"BILLING_VAT_REGIME": "franchise"}, ("E", "0", 0, "VATEX-FR-FRANCHISE")),
     ],
 )
 def test_vat_is_that_of_the_buyer(
@@ -113,13 +134,13 @@ def test_vat_is_that_of_the_buyer(
     alice: Person,
     buyer: Buyer,
     config: dict[str, str],
-    found: tuple[str, str, int],
+    found: tuple[str, str, int, str | None],
 ) -> None:
     begin(db, alice, "premium", 1)
     profiles.set_profile(db, at(2), alice.id, 1, buyer)
     reply = ask(make_app(**config).test_client(), alice)
     [tax] = reply.json["taxes"]
-    assert (tax["category"], tax["vat_rate"], tax["tax_cents"]) == found
+    assert (tax["category"], tax["vat_rate"], tax["tax_cents"], tax["vatex"]) == found
 
 
 def test_what_the_hosts_tax_function_says_holds(db: Connection, url: str, alice: Person) -> None:

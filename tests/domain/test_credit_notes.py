@@ -143,9 +143,9 @@ def test_a_line_is_credited_whole_in_part_and_never_twice(db: Connection, alice:
     (said,) = part.lines
     assert said.description == "Credit on invoice FACT-202605-0001: Setup"
     assert json.loads(said.origin) == {"invoice_id": invoice.id, "position": 2}
-    assert refusal(db, invoice, lines=lines((2, 301))) == ("credit_too_large", {"left": 300})
+    assert refusal(db, invoice, lines=lines((2, 301))) == ("credit_too_large", {"left_cents": 300, "position": 2})
     assert sums(credit(db, invoice, lines=lines((2, None), (3, None)))) == (-2_300, -170, -2_470)
-    assert refusal(db, invoice, lines=lines((2, None))) == ("credit_too_large", {"left": 0})
+    assert refusal(db, invoice, lines=lines((2, None))) == ("credit_too_large", {"left_cents": 0, "position": 2})
     assert sums(credit(db, invoice)) == (-1_000, -200, -1_200)
     assert settled(db, invoice)[:3] == ("cancelled", 0, invoice.amount_cents)
 
@@ -159,7 +159,7 @@ def test_a_line_whose_price_includes_its_vat_is_given_back_at_that_price(db: Con
 
 def test_of_a_discounted_fee_the_fee_goes_with_its_discount(db: Connection, alice: Person) -> None:
     invoice = issue_one(db, alice, 1_000, line(-250))
-    assert refusal(db, invoice, lines=lines((1, None))) == ("credit_too_large", {"left": 750})
+    assert refusal(db, invoice, lines=lines((1, None))) == ("credit_too_large", {"left_cents": 750, "rate": "20"})
     assert refusal(db, invoice, lines=lines((2, None)))[0] == "credit_invalid"
     assert refusal(db, invoice, lines=lines((2, 100)))[0] == "credit_invalid"
     assert sums(credit(db, invoice, lines=lines((1, None), (2, None)))) == (-750, -150, -900)
@@ -191,7 +191,7 @@ def test_lines_that_cannot_be_credited_are_refused(
 def test_no_more_is_credited_than_is_left_and_nothing_stays_of_what_is_refused(db: Connection, alice: Person) -> None:
     invoice = issue_one(db, alice, 1_000)
     credit(db, invoice, amount_cents=400)
-    assert refusal(db, invoice, amount_cents=801) == ("credit_too_large", {"left": 800})
+    assert refusal(db, invoice, amount_cents=801) == ("credit_too_large", {"left_cents": 800})
     assert sums(credit(db, invoice, amount_cents=800)) == (-667, -133, -800)
     assert [one.number for one in invoices.list_invoices(db, 1)] == [f"FACT-202605-000{n}" for n in (3, 2, 1)]
     with pytest.raises(InvalidInput, match="credit_amount_or_lines"):

@@ -1,30 +1,37 @@
-"""Many at once pay, credit and refund one invoice, each on a connection of its own: never more than there is."""
+"""Many at once pay, credit, refund and remove, each on a connection of its own: never more than there is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import billing_db
 from billing_db import Connection
 from tests.cast import Person
 from tests.issued import ISSUED_AT, SETTINGS, issue_one, owed
-from turf_saas import account_credit, credit_notes, invoices, payments
-from turf_saas.errors import Conflict
+from turf_saas import account_credit, credit_notes, invoice_items, invoices, issuing, payments
+from turf_saas.demo import SELLER
+from turf_saas.errors import BillingError
+from turf_saas.settings import read_settings
+from turf_saas.users import User
+from turf_saas.values import Month
 
 AT_ONCE = 4
 BOUND = 60  # seconds
+SOLD = read_settings({"TURF_SAAS_DB": "unused", **SELLER})
 
 
 def at_once(url: str, deeds: list[Callable[[Connection], Any]]) -> list[str]:
-    """What each came to: "done", or the code of its Conflict."""
+    """What each came to: "done", or the code of its refusal."""
 
     def run(deed: Callable[[Connection], Any]) -> str:
         db = billing_db.connect(url)
         try:
             deed(db)
-        except Conflict as refused:
+        except BillingError as refused:
             return refused.code
         finally:
             db.close()
@@ -73,3 +80,27 @@ def test_refunds_at_once_give_a_payment_back_once(db: Connection, url: str, alic
     assert sorted(at_once(url, [refund] * 5)) == ["done"] * 3 + ["refund_too_large"] * 2
     assert invoices.get_by_id(db, invoice.id).status == "refunded"
     assert owed(db, alice) == 0
+
+
+def test_an_item_that_is_removed_while_its_month_is_issued_is_billed_or_gone(
+    db: Connection, url: str, alice: Person
+) -> None:
+    """Whoever comes first: it stands on the invoice and cannot be removed, or it is on none."""
+    user, may = User(alice.id, 1, "user"), datetime(2026, 5, 20, tzinfo=UTC)
+    item = invoice_items.add_item(
+        db, may, SOLD, user, description="Setup", quantity=Decimal(1), unit_amount=Decimal(10)
+    )
+
+    def issue(other: Connection) -> None:
+        issuing.issue_month(other, datetime(2026, 6, 1, tzinfo=UTC), SOLD, 1, alice.id, Month(2026, 5))
+
+    def remove(other: Connection) -> None:
+        invoice_items.remove_item(other, 1, item.id)
+
+    came_to = at_once(url, [issue, remove, issue, remove])
+    assert (came_to[0], came_to[2]) == ("done", "done")
+    billed = [line for invoice in invoices.list_invoices(db, 1) for line in invoice.lines]
+    if billed:
+        assert (came_to[1], came_to[3]) == ("item_invoiced", "item_invoiced")
+    else:
+        assert sorted((came_to[1], came_to[3])) == ["done", "invoice_item_not_found"]

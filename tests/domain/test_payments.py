@@ -248,6 +248,25 @@ def test_what_is_refunded_of_an_open_invoice_is_due_again(db: Connection, alice:
     assert (balance(db, alice), owed(db, alice)) == (0, 1_200)
 
 
+@pytest.mark.parametrize(
+    ("before", "cheque", "credited", "after"),
+    [
+        (0, 500, None, ("pending", 0, 0, 1_200)),
+        (0, 1_200, -1_200, ("refunded", 0, 1_200, 0)),
+        (500, 700, -700, ("paid", 500, 700, 0)),
+    ],
+)
+def test_a_cheque_that_bounces_is_due_again_only_where_something_was_due(
+    db: Connection, alice: Person, before: int, cheque: int, credited: int | None, after: tuple[str, int, int, int]
+) -> None:
+    invoice = issue_one(db, alice, 1_000)
+    if before:
+        pay(db, invoice, before)
+    done = refund(db, pay(db, invoice, cheque))
+    assert (done.credit_note.amount_cents if done.credit_note else None) == credited
+    assert (settled(db, invoice), owed(db, alice)) == (after, after[3])
+
+
 def test_no_more_goes_out_than_came_in_nor_than_there_is(db: Connection, alice: Person) -> None:
     """12.00 paid, 4.00 of them credited and spent on the next invoice: 8.00 are left to give back here."""
     invoice = issue_one(db, alice, 1_000)
@@ -257,7 +276,7 @@ def test_no_more_goes_out_than_came_in_nor_than_there_is(db: Connection, alice: 
     for cents, code in ((1_201, "refund_too_large"), (1_200, "refund_not_covered"), (801, "refund_not_covered")):
         with pytest.raises(Conflict, match=code) as refused:
             refund(db, received, cents)
-        assert refused.value.params["left"] == (1_200 if code == "refund_too_large" else 800)
+        assert refused.value.params["left_cents"] == (1_200 if code == "refund_too_large" else 800)
     assert (len(invoices.list_credit_notes(db, invoice.id)), settled(db, invoice)[1]) == (1, 800)
     refund(db, received, 800)
     assert settled(db, invoice) == ("paid", 0, 1_200, 0)

@@ -173,10 +173,10 @@ def test_up_to_what_is_left(amount: int, net: int, tax: int) -> None:
 def test_never_more_than_what_is_left() -> None:
     with pytest.raises(Conflict) as refused:
         split_credit(TEN_EUROS, amount_cents=1201)
-    assert (refused.value.code, refused.value.params) == ("credit_too_large", {"left": 1200})
+    assert (refused.value.code, refused.value.params) == ("credit_too_large", {"left_cents": 1200})
     with pytest.raises(Conflict) as refused:
         split_credit(TEN_EUROS, split_credit(TEN_EUROS, amount_cents=400), amount_cents=801)
-    assert refused.value.params == {"left": 800}
+    assert refused.value.params == {"left_cents": 800}
     for line in (CreditLine(1001, "S", TWENTY), CreditLine(1, "S", TEN)):
         with pytest.raises(Conflict) as refused:
             split_credit(TEN_EUROS, lines=[line])
