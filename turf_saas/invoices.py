@@ -196,12 +196,21 @@ def _invoice(row: Row) -> Invoice:
         row["due_on"],
         row["paid_at"],
         row["locale"],
-        json.loads(row["seller"] or "{}"),
-        json.loads(row["buyer"] or "{}"),
-        json.loads(row["mentions"] or "{}"),
-        json.loads(row["billed"] or "{}"),
+        _object(row["seller"]),
+        _object(row["buyer"]),
+        _object(row["mentions"]),
+        _object(row["billed"]),
         row["credited_invoice_id"],
         row["credited_number"],
         row["reason"],
         row["hash"],
     )
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """What is kept as JSON; of a row that another program wrote it may be anything, and then it says nothing."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

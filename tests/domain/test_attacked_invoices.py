@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing_db import Connection
+from billing_db import Connection, atomic, execute
 from tests.cast import Person
 from tests.domain.issuing import (
     APRIL,
@@ -35,6 +35,7 @@ from turf_saas import discounts, usage
 from turf_saas.credit_notes import LineWish, credit_invoice
 from turf_saas.errors import Conflict
 from turf_saas.invoice_explaining import explain_invoice
+from turf_saas.invoices import list_invoices
 from turf_saas.subscription_changes import Wish, cancel, change_plan
 from turf_saas.tax import TaxDecision, checked
 from turf_saas.verifying import verify
@@ -193,3 +194,16 @@ def test_no_lines_take_all_that_is_left_and_leave_a_rate_below_nothing(db: Conne
         credit_invoice(db, at(5, 2), SETTINGS, 1, invoice.number, lines=[LineWish(1, 167)])  # 1.67 + 0.33
     assert totals(credit_invoice(db, at(5, 2), SETTINGS, 1, invoice.number)) == (0, -200, -200)
     assert verify(db, SETTINGS, APRIL).wrong.shown == []
+
+
+def test_a_row_that_another_program_wrote_is_shown_whatever_it_holds(db: Connection, alice: Person) -> None:
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO invoices (user_id, invoice_number, period_start, period_end, plan, amount_cents, currency,
+                                     status, seller, buyer, mentions, billed)
+               VALUES (:id, 'R-1', '2026-04-01', '2026-05-01', 'pro', 500, 'EUR', 'pending', '{no', '[]', '7', '')""",
+            id=alice.id,
+        )
+    (found,) = list_invoices(db, 1)
+    assert (found.number, found.seller, found.buyer, found.mentions, found.billed) == ("R-1", {}, {}, {}, {})
