@@ -4,6 +4,7 @@ from api_v1 import errors as _errors  # noqa: F401  registers the error handlers
 from api_v1.blueprint import Billing, billing_bp
 from api_v1.commands import (  # noqa: F401  register the commands
     admin as _admin,
+    backup as _backup,
     database as _database,
     demo as _demo,
     explain as _explain,

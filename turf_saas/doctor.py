@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, snapshot, sqlite_path
 from turf_saas import clock, demo, schema
 from turf_saas.catalogue import list_metrics
+from turf_saas.doctor_findings import SHOWN, Finding, listed
+from turf_saas.doctor_invariants import INVARIANTS
+from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_seller
 from turf_saas.plans import terms_of
 from turf_saas.schema.host import is_named
+from turf_saas.seller import seller_of
 from turf_saas.settings import (
     LIMIT_PREFIX,
     MENTION_PREFIX,
@@ -30,17 +35,6 @@ from turf_saas.values import instant_text, plain
 
 OUR_PREFIXES = ("BILLING_", "TURF_SAAS_")
 KNOWN = {*SETTINGS, *(f"BILLING_SELLER_{name}" for name in SELLER_FIELDS), "BILLING_USER_LOADER"}
-SHOWN = 5  # examples of a kind
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: `ok`, `warning` (works, but not as you may think) or `error`."""
-
-    check: str
-    level: str
-    message: str
-
 
 # -- settings: pure --------------------------------------------------------------------------------
 
@@ -79,9 +73,9 @@ def _meant(name: str, known: set[str]) -> str:
 
 
 def _strange_values(settings: Settings, secret: str) -> Iterator[Finding]:
-    if settings.locale == "fr" and settings.timezone_name == "UTC":
-        sentence = "BILLING_TIMEZONE is UTC: for users in France a month then ends at 1 or 2 o'clock in the morning."
-        yield Finding("settings", "warning", sentence)
+    if settings.timezone_name == "UTC" and settings.locale == "fr" and seller_of(settings).country == "FR":
+        sentence = "BILLING_TIMEZONE is UTC: months of French customers close at 01:00, in summer at 02:00."
+        yield Finding("settings", "warning", f"{sentence} Is Europe/Paris meant?")
     if secret and secret_is_weak(secret):
         level = "error" if settings.production else "warning"
         yield Finding("secret", level, "JWT_SECRET_KEY is known or shorter than 32 bytes: anybody could sign a token.")
@@ -90,8 +84,11 @@ def _strange_values(settings: Settings, secret: str) -> Iterator[Finding]:
 # -- the database ----------------------------------------------------------------------------------
 
 
-def examine_database(db: Connection, settings: Settings) -> list[Finding]:
-    """The schema first: of a database that is not up to date, or lacks a table, nothing else can be said."""
+def examine_database(db: Connection, now: datetime, settings: Settings) -> list[Finding]:
+    """The schema first: of a database that is not up to date, or lacks a table, nothing else can be said.
+
+    now: the real time; outside production a test clock may have another.
+    """
     try:
         pending = schema.list_pending(db)
         missing = [] if pending else schema.list_missing(db)
@@ -100,10 +97,10 @@ def examine_database(db: Connection, settings: Settings) -> list[Finding]:
     found = [_schema(settings, pending, missing)]
     if pending or any(kind in ("table", "view") for kind, _ in missing):
         return found
-    return found + [finding for check, look in _checks(db, settings).items() for finding in _looked(check, look)]
+    return found + [finding for check, look in _checks(db, now, settings).items() for finding in _looked(check, look)]
 
 
-def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Finding | None]]:
+def _checks(db: Connection, now: datetime, settings: Settings) -> dict[str, Callable[[], Finding | None]]:
     of_sqlite: dict[str, Callable[[], Finding | None]] = {
         "integrity": lambda: _integrity(db),
         "foreign_keys": lambda: _foreign_keys(db),
@@ -122,7 +119,17 @@ def _checks(db: Connection, settings: Settings) -> dict[str, Callable[[], Findin
         "rejects": lambda: _rejects(db),
         "demo": lambda: _demo(db, settings),
         "clock": lambda: _clock(db, settings),
+        **{check: partial(examine, db) for check, examine in INVARIANTS.items()},
+        "seller": lambda: examine_seller(db, settings),
+        "jobs": lambda: examine_jobs(db, _time(db, now, settings)),
+        "dead_jobs": lambda: examine_dead(db),
+        "months": lambda: examine_months(db, _time(db, now, settings), settings),
     }
+
+
+def _time(db: Connection, now: datetime, settings: Settings) -> datetime:
+    """What billing takes for now."""
+    return now if settings.production else clock.find_clock(db) or now
 
 
 def _looked(check: str, look: Callable[[], Finding | None]) -> list[Finding]:
@@ -172,7 +179,7 @@ def _foreign_keys(db: Connection) -> Finding:
     counted = "SELECT CAST(:t AS TEXT) AS name, COUNT(*) AS rows FROM pragma_foreign_key_check(:t)"
     broken = [row for table in sorted(ours) for row in fetch_all(db, counted, t=table) if row["rows"]]
     if broken:
-        return Finding("foreign_keys", "error", f"Rows point at rows that do not exist: {_listed(broken, 'name')}.")
+        return Finding("foreign_keys", "error", f"Rows point at rows that do not exist: {listed(broken, 'name')}.")
     return Finding("foreign_keys", "ok", "Every row points at rows that exist.")
 
 
@@ -225,7 +232,7 @@ def _plans(db: Connection) -> Finding:
             GROUP BY plan ORDER BY plan""",
     )
     if unknown:
-        said = _listed(unknown, "plan")
+        said = listed(unknown, "plan")
         return Finding(
             "plans", "warning", f"Plans that are not in the catalogue get the default plan's limits: {said}."
         )
@@ -242,7 +249,7 @@ def _metrics(db: Connection) -> Finding:
     known = {tenant_id: list_metrics(db, tenant_id) for tenant_id in {row["tenant_id"] for row in rows}}
     unknown = [row for row in rows if row["metric"] not in known[row["tenant_id"]]]
     if unknown:
-        said = _listed(unknown, "metric")
+        said = listed(unknown, "metric")
         return Finding(
             "metrics", "warning", f"No plan knows these metrics, so they have no limit and no price: {said}."
         )
@@ -253,7 +260,7 @@ def _statuses(db: Connection) -> Finding:
     rows = fetch_all(db, "SELECT status, COUNT(*) AS rows FROM saas_subscriptions GROUP BY status ORDER BY status")
     unknown = [row for row in rows if row["status"] not in (*LIVE, "canceled")]
     if unknown:
-        said = _listed(unknown, "status")
+        said = listed(unknown, "status")
         return Finding("statuses", "warning", f"Subscriptions with these statuses count as ended: {said}.")
     return Finding("statuses", "ok", "Every subscription's status is known.")
 
@@ -275,7 +282,7 @@ def _instants(db: Connection) -> Finding:
 def _rejects(db: Connection) -> Finding:
     rows = fetch_all(db, "SELECT table_name, COUNT(*) AS rows FROM billing_rejects GROUP BY table_name ORDER BY 1")
     if rows:
-        said = _listed(rows, "table_name")
+        said = listed(rows, "table_name")
         return Finding("rejects", "warning", f"Rows that could not be adopted are kept in billing_rejects: {said}.")
     return Finding("rejects", "ok", "No row was rejected.")
 
@@ -284,11 +291,6 @@ def _demo(db: Connection, settings: Settings) -> Finding | None:
     if settings.production and demo.is_installed(db):
         return Finding("demo", "error", "The demo's users are in a production database: begin with a new one.")
     return None
-
-
-def _listed(rows: list[Any], name: str) -> str:
-    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return ", ".join(f"{plain(row[name])} ({row['rows']})" for row in rows[:SHOWN]) + more
 
 
 def _clock(db: Connection, settings: Settings) -> Finding:

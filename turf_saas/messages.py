@@ -240,6 +240,27 @@ MESSAGES: dict[str, dict[str, str]] = {
         "fr": "La date {day} mène hors du calendrier.",
         "en": "The date {day} leads out of the calendar.",
     },
+    # -- files that commands write
+    "file_exists": {
+        "fr": "{file} existe déjà et n'est pas écrasé.",
+        "en": "{file} is there already and is not overwritten.",
+    },
+    "file_unusable": {
+        "fr": "{file} ne peut pas être utilisé : {reason}.",
+        "en": "{file} cannot be used: {reason}.",
+    },
+    "backup_failed": {
+        "fr": "La sauvegarde a échoué, et rien n'en est resté : {reason}.",
+        "en": "The backup failed, and nothing of it was kept: {reason}.",
+    },
+    "backup_damaged": {
+        "fr": "La copie n'est pas saine ({reason}) et n'a pas été gardée. Voyez la base : flask billing doctor.",
+        "en": "The copy is not sound ({reason}) and was not kept. Look at the database: flask billing doctor.",
+    },
+    "backup_needs_pg_dump": {
+        "fr": "Il faut pg_dump et pg_restore dans le PATH (paquet postgresql-client) pour sauvegarder PostgreSQL.",
+        "en": "To back up PostgreSQL, pg_dump and pg_restore have to be in the PATH (package postgresql-client).",
+    },
     # -- archives of usage
     "archive_too_recent": {
         "fr": "{day} est trop récent : des événements peuvent encore arriver. Au plus tard {latest}.",
@@ -248,14 +269,6 @@ MESSAGES: dict[str, dict[str, str]] = {
     "archive_done": {
         "fr": "Les événements d'avant {former} sont déjà archivés : {day} doit être plus tard.",
         "en": "Events before {former} are archived already: {day} has to be later.",
-    },
-    "archive_file_exists": {
-        "fr": "{file} existe déjà et n'est pas écrasé.",
-        "en": "{file} is there already and is not overwritten.",
-    },
-    "archive_file_unusable": {
-        "fr": "{file} ne peut pas être utilisé : {reason}.",
-        "en": "{file} cannot be used: {reason}.",
     },
     "archive_disturbed": {
         "fr": "Un événement de ces jours est arrivé à l'instant : recommencez. Rien n'a été archivé.",

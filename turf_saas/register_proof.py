@@ -60,10 +60,10 @@ def prove_chains(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
         else:
             said = f"was issued before number {place - 1} of the chain"
         yield Finding("chain", f"{row['invoice_number']}: {said}", row["invoice_number"], row["tenant_id"])
-    yield from _prove_ends(db, tenant_id)
+    yield from prove_ends(db, tenant_id)
 
 
-def _prove_ends(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
+def prove_ends(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
     """By their ends the last ones are missed, which nothing follows."""
     whose, given = of_tenant("tenant_id", tenant_id)
     heads = {head.tenant_id: head for head in list_heads(db, tenant_id)}

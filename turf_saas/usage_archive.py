@@ -6,9 +6,8 @@ import gzip
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -19,6 +18,7 @@ from typing import Any
 from billing_db import Connection, execute, fetch_all, fetch_each, fetch_one, lock, snapshot
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import insert_row
+from turf_saas.new_files import absolute, give_name, unnamed
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
 from turf_saas.usage import OLDEST
@@ -59,9 +59,9 @@ def archive(
 
     The file gets its name at the very end, before the deletion is saved: killed at any moment, nothing is lost.
     """
-    file = Path(os.path.abspath(file))  # noqa: PTH100  the name as given, links not followed
+    file = absolute(file)
     _refuse_day(db, now, settings, before)
-    with _unnamed(file) as temporary:
+    with unnamed(file) as temporary:
         with snapshot(db):
             total = _count(db, before)
             if not total:
@@ -76,7 +76,7 @@ def archive(
                 raise Conflict("archive_disturbed")
             _take_out(db, now, made)
             if not dry_run:
-                _give_name(temporary, file)
+                give_name(temporary, file)
     return made
 
 
@@ -144,41 +144,6 @@ def _take_out(db: Connection, now: datetime, made: Archive) -> None:
     execute(db, "DELETE FROM usage_events WHERE day < :before", before=made.before_day)
 
 
-# -- the file ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _unnamed(file: Path) -> Iterator[Path]:
-    """A new file beside it, its owner's alone, which is gone afterwards if it got no name."""
-    if os.path.lexists(file):
-        raise Conflict("archive_file_exists", file=str(file))
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-    try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InvalidInput("archive_file_unusable", file=str(file), reason=error.strerror or str(error)) from None
-
-
-def _give_name(temporary: Path, file: Path) -> None:
-    """As a second name, because a rename would put it in the place of what is there."""
-    try:
-        os.link(temporary, file)
-    except FileExistsError:
-        raise Conflict("archive_file_exists", file=str(file)) from None
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    except OSError:
-        file.unlink()
-        raise
-    finally:
-        os.close(folder)
-
-
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -197,7 +162,7 @@ def check_file(db: Connection, file: Path) -> tuple[Archive, list[Disagreement]]
     try:
         sha256 = _sha256(file)
     except OSError as error:
-        raise InvalidInput("archive_file_unusable", file=str(file), reason=error.strerror or str(error)) from None
+        raise InvalidInput("file_unusable", file=str(file), reason=error.strerror or str(error)) from None
     with snapshot(db):
         archives = list_archives(db)
         place = next((n for n, known in enumerate(archives) if known.sha256 == sha256), None)

@@ -17,7 +17,7 @@ from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
 from api_v1.runtime import Runtime, current_runtime, jwt_secret, settings_source
 from billing_db import Connection, DatabaseError
 from turf_saas import __version__, doctor, schema, status
-from turf_saas.doctor import Finding
+from turf_saas.doctor_findings import Finding
 from turf_saas.schema import MigrationReport
 from turf_saas.settings import Settings
 
@@ -127,6 +127,6 @@ def _database_findings(runtime: Runtime) -> list[Finding]:
             where = status.shown_database(runtime.settings.database)
             return [Finding("schema", "error", f"{where} is not there yet: flask billing migrate makes it.")]
         with _database_as_it_is(runtime.settings) as db:
-            return doctor.examine_database(db, runtime.settings)
+            return doctor.examine_database(db, runtime.real_now(), runtime.settings)
     except DatabaseError as error:
         return [Finding("database", "error", str(error))]

@@ -270,7 +270,7 @@ def test_on_sqlite_users_are_found_by_their_names_in_any_case(tmp_path: Path) ->
         named = settings(BILLING_USERS_TABLE=table, BILLING_USERS_ID=key)
         assert schema.is_current(db, named)
         assert "Users are in Members.Uid (integer, the host's)." in [
-            said.message for said in examine_database(db, named)
+            said.message for said in examine_database(db, NOW, named)
         ]
     insert(db, "consumption_log", log())
     with pytest.raises(DatabaseRefused, match=r"was installed for Members\.Uid"):

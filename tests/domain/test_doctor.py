@@ -15,7 +15,8 @@ from tests.cast import Person
 from tests.conftest import NOW
 from tests.domain.tables import change
 from turf_saas import schema
-from turf_saas.doctor import Finding, examine_database
+from turf_saas.doctor import examine_database
+from turf_saas.doctor_findings import Finding
 from turf_saas.settings import Settings, read_settings
 from turf_saas.status import get_status
 
@@ -28,7 +29,7 @@ def settings(url: str) -> Settings:
 
 
 def said(db: Connection, settings: Settings, check: str) -> list[tuple[str, str]]:
-    found: list[Finding] = examine_database(db, settings)
+    found: list[Finding] = examine_database(db, NOW, settings)
     return [(finding.level, finding.message) for finding in found if finding.check == check]
 
 
@@ -39,7 +40,7 @@ def absent(db: Connection, settings: Settings) -> list[str]:
 def test_nothing_is_missing_from_a_migrated_database(db: Connection, settings: Settings) -> None:
     assert schema.list_missing(db) == []
     assert absent(db, settings) == []
-    assert {finding.level for finding in examine_database(db, settings)} <= {"ok", "warning"}
+    assert {finding.level for finding in examine_database(db, NOW, settings)} <= {"ok", "warning"}
 
 
 def test_nothing_is_missing_before_the_first_migration(empty_url: str) -> None:
@@ -74,7 +75,7 @@ def test_a_trigger_that_is_turned_off_is_named(on_postgresql: Connection) -> Non
 @pytest.mark.parametrize("table", ["billing_installation", "billing_rejects"])
 def test_a_table_that_is_gone_is_named_and_the_rest_left_out(db: Connection, settings: Settings, table: str) -> None:
     change(db, f"DROP TABLE {table}")
-    [finding] = examine_database(db, settings)
+    [finding] = examine_database(db, NOW, settings)
     assert (finding.level, finding.message) == ("error", f"{GONE}table {table}.")
     assert absent(db, settings) == [f"table {table}"]
 
@@ -115,7 +116,7 @@ def test_what_the_driver_cannot_read_is_a_finding_and_the_other_checks_go_on(
 def test_another_programs_table_of_migrations_is_a_finding(empty_url: str) -> None:
     db = billing_db.connect(empty_url)
     change(db, "CREATE TABLE billing_migrations (id INTEGER)")
-    [finding] = examine_database(db, read_settings({"TURF_SAAS_DB": empty_url}))
+    [finding] = examine_database(db, NOW, read_settings({"TURF_SAAS_DB": empty_url}))
     assert finding.level == "error"
     assert "billing_migrations that is not ours" in finding.message
     db.close()
@@ -146,5 +147,5 @@ def test_an_app_that_knows_nobody_is_told_that_jwts_are_not_accepted(make_app: C
 
 def test_a_metric_that_no_plan_knows_is_named(db: Connection, alice: Person, settings: Settings) -> None:
     alice.has_used(5, "tokenz")
-    told = {finding.check: finding for finding in examine_database(db, settings)}["metrics"]
+    told = {finding.check: finding for finding in examine_database(db, NOW, settings)}["metrics"]
     assert (told.level, "tokenz (1)" in told.message) == ("warning", True)

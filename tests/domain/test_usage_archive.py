@@ -159,7 +159,7 @@ def test_nothing_is_overwritten(used: Connection, settings: Settings, tmp_path: 
     for dry_run in (True, False):
         with pytest.raises((Conflict, InvalidInput)) as refused:
             archive(used, LATER, settings, JULY, file, dry_run=dry_run)
-        assert refused.value.code == ("archive_file_unusable" if what == "no folder" else "archive_file_exists")
+        assert refused.value.code == ("file_unusable" if what == "no folder" else "file_exists")
     assert (events(used), list_archives(used), [name for name in left_in(tmp_path) if name != "a"]) == (before, [], [])
     assert what != "file" or file.read_text() == "mine"
 
@@ -171,7 +171,7 @@ def test_a_full_disk_is_a_refusal(used: Connection, settings: Settings, tmp_path
     kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(InvalidInput, match="archive_file_unusable"):
+        with pytest.raises(InvalidInput, match="file_unusable"):
             archive(used, LATER, settings, JULY, tmp_path / "a")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -238,7 +238,7 @@ def test_a_file_that_was_changed_proves_nothing(used: Connection, settings: Sett
     file.write_bytes(file.read_bytes().replace(b'"quantity": 9', b'"quantity": 8'))
     with pytest.raises(NotFound, match="archive_unknown"):
         check_file(used, file)
-    with pytest.raises(InvalidInput, match="archive_file_unusable"):
+    with pytest.raises(InvalidInput, match="file_unusable"):
         check_file(used, tmp_path / "nowhere")
 
 
@@ -278,7 +278,7 @@ def test_a_kill_between_the_file_and_the_commit_loses_nothing(
     assert len(lines(file)) == 5, "the file is whole before anything is deleted for good"
     assert (events(used), list_archives(used)) == (before, [])
     assert check(used).disagreements == 0
-    with pytest.raises(Conflict, match="archive_file_exists"):
+    with pytest.raises(Conflict, match="file_exists"):
         archive(used, LATER, settings, JULY, file)
     assert archive(used, LATER, settings, JULY, tmp_path / "b").events == 5
     assert (tmp_path / "b").read_bytes() == file.read_bytes()
