@@ -126,8 +126,17 @@ def advance(
 
 
 def take_step(db: Connection, now: datetime, subscription: Subscription, step: owing.Step) -> Subscription:
-    """It is past_due, or unpaid, from the instant on at which it should have been paid."""
-    return update_subscription(db, now, subscription, at=step.at, by=SYSTEM, reason=owing.NOT_PAID, status=step.status)
+    """It is past_due, or unpaid, from the instant on at which it should have been paid.
+
+    Not before its last change: the days before that belong to the plan that it was on.
+    """
+    row = fetch_one(
+        db,
+        "SELECT MAX(at) AS at FROM billing_status_history WHERE subject = 'subscription' AND subject_id = :id",
+        id=subscription.id,
+    )
+    at = max(step.at, (read_instant(row["at"]) if row else None) or step.at)
+    return update_subscription(db, now, subscription, at=at, by=SYSTEM, reason=owing.NOT_PAID, status=step.status)
 
 
 def _put_back(db: Connection, now: datetime, subscription: Subscription, last: PaidPeriod) -> Subscription:

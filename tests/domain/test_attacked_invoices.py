@@ -31,7 +31,7 @@ from tests.domain.issuing import (
     settings_with,
     totals,
 )
-from turf_saas import discounts, usage
+from turf_saas import discounts, dunning, usage
 from turf_saas.credit_notes import LineWish, credit_invoice
 from turf_saas.errors import Conflict
 from turf_saas.invoice_explaining import explain_invoice
@@ -207,3 +207,16 @@ def test_a_row_that_another_program_wrote_is_shown_whatever_it_holds(db: Connect
         )
     (found,) = list_invoices(db, 1)
     assert (found.number, found.seller, found.buyer, found.mentions, found.billed) == ("R-1", {}, {}, {}, {})
+
+
+def test_who_is_dunned_late_had_his_earlier_plan_until_he_changed_it(db: Connection, alice: Person) -> None:
+    """Not paid since June, and dunned on 5 July after a change: the use of June is of the plan of June."""
+    sell(db, "year", 12_000, interval="year", cycle="anniversary")
+    sell(db, "big", 24_000, flat("tokens", "0.10"), interval="year", cycle="anniversary")
+    begin(db, alice, "year", at(4, 1))
+    run(db, at(5, 1, 3))
+    report(db, alice, 100, at(6, 10), at(6, 10), metric="tokens")
+    move(db, alice, "big", at(7, 5))
+    assert dunning.dun(db, at(7, 5, 1), SETTINGS).changed == 1
+    assert live(db, alice).status == "unpaid"
+    assert run(db, at(7, 6)).skipped == 1
