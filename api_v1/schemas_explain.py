@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from api_v1.schemas import Output
+from api_v1.schemas import Input, Output
 from api_v1.schemas_invoices import Cents, Day, InvoiceKind
 from turf_saas.invoice_drafts import LineKind
 from turf_saas.invoice_explaining import Explanation
+
+
+class ExplainQuery(Input):
+    locale: Literal["fr", "en"] | None = Field(default=None, description="The language; the invoice's own without it")
 
 
 class IncludedOut(Output):

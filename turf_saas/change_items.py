@@ -70,7 +70,8 @@ def _credit(db: Connection, now: datetime, settings: Settings, change: Change, c
             credits_item_id=source.item_id,
         )
         if source.invoice_id is not None:
-            given_back.append(PendingCredit(item_id, source.invoice_id, source.item_id, change.period.id, part))
+            period, price = change.period.id, change.period.price_cents
+            given_back.append(PendingCredit(item_id, source.invoice_id, source.item_id, period, part, price))
     giving_back.give_back_items(db, now, settings, given_back, by=change.by)
 
 

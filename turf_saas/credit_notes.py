@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -103,10 +103,11 @@ def give_back(
     *,
     reason: str,
     by: str | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Invoice | None:
     """The credit note that gives back these amounts, or as much of them as is left; None when nothing is.
 
-    The caller's transaction holds the register.
+    origin: why, which each of its lines keeps for its explanation. The caller's transaction holds the register.
     """
     with atomic(db):
         invoice = invoices.hold(db, invoice_id)
@@ -119,7 +120,7 @@ def give_back(
             taxes = split_credit(found.taxes, found.credited, lines=[part.credit for part in parts])
         except Conflict:  # another rate came to less than nothing: no more than all that is left
             taxes, parts = split_credit(found.taxes, found.credited), []
-        return _issue(db, now, settings, found, taxes, parts, reason=reason, by=by)
+        return _issue(db, now, settings, found, taxes, parts, reason=reason, by=by, origin=origin)
 
 
 def _refuse_uncreditable(invoice: Invoice) -> None:
@@ -222,10 +223,15 @@ def _issue(
     *,
     reason: str | None,
     by: str | None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Invoice:
     """First it lowers what is due; what was paid beyond that is the user's account credit."""
     invoice = found.invoice
-    document = _document(db, now, settings, invoice, taxes, parts, reason)
+    lines = [
+        line._replace(origin=json.dumps({**json.loads(line.origin), **(origin or {})}))
+        for line in _lines(settings, invoice, taxes, parts)
+    ]
+    document = _document(db, now, settings, invoice, taxes, lines, reason)
     (note,) = invoice_register.issue(db, now, settings, invoice.tenant_id, [document])
     freed = invoice_balances.credit(db, now, invoice, -document.amount_cents, by=by, reason=CREDITED)
     if freed:
@@ -248,7 +254,7 @@ def _document(
     settings: Settings,
     invoice: Invoice,
     taxes: Sequence[Tax],
-    parts: Sequence[_Part],
+    lines: Sequence[DocumentLine],
     reason: str | None,
 ) -> Document:
     """It says of seller, buyer and mentions what the invoice said."""
@@ -267,7 +273,7 @@ def _document(
         seller=said["seller"],
         buyer=said["buyer"],
         mentions=said["mentions"],
-        lines=_lines(settings, invoice, taxes, parts),
+        lines=tuple(lines),
         taxes=tuple(_document_tax(invoice, tax) for tax in taxes),
         credited_invoice_id=invoice.id,
         reason=reason,

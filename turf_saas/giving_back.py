@@ -8,6 +8,7 @@ from datetime import datetime
 
 from billing_db import Connection, atomic, execute, fetch_all
 from turf_saas import credit_notes, invoices
+from turf_saas.change_parts import find_part
 from turf_saas.credit_notes import Wanted
 from turf_saas.invoice_drafts import PendingCredit
 from turf_saas.invoices import Invoice
@@ -28,7 +29,9 @@ def give_back_items(
             invoice = invoices.get_by_id(db, credit.invoice_id)
             position = position_of(invoice, credit.credits_item_id, credit.billing_period_id)
             wanted = [Wanted(position, credit.amount_cents)] if position is not None else []
-            note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE, by=by)
+            part = find_part(db, credit.item_id, credit.price_cents)
+            origin = {"change": part} if part else None
+            note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE, by=by, origin=origin)
             execute(
                 db,
                 "UPDATE billing_pending_items SET invoice_id = :invoice_id WHERE id = :id AND invoice_id IS NULL",
@@ -53,10 +56,11 @@ def give_back_late(db: Connection, now: datetime, settings: Settings, late: Sequ
     notes = []
     with atomic(db):
         for one in late:
-            rest = -one.amount_cents
+            rest, origin = -one.amount_cents, {"late": json.loads(one.origin)}
             for invoice_id, position, charged in _list_billed(db, one):
                 part = min(rest, charged)
-                note = credit_notes.give_back(db, now, settings, invoice_id, [Wanted(position, part)], reason=LATE)
+                wanted = [Wanted(position, part)]
+                note = credit_notes.give_back(db, now, settings, invoice_id, wanted, reason=LATE, origin=origin)
                 if note is not None:
                     notes.append(note)
                     rest -= _taken(note)

@@ -41,13 +41,17 @@ class DraftLine(NamedTuple):
 
 
 class PendingCredit(NamedTuple):
-    """A credit that waits, of something that was invoiced since: it is given back on that invoice."""
+    """A credit that waits, of something that was invoiced since: it is given back on that invoice.
+
+    price_cents: what the period cost until the change, where that is known.
+    """
 
     item_id: int
     invoice_id: int
     credits_item_id: int | None
     billing_period_id: int | None
     amount_cents: int
+    price_cents: int | None = None
 
 
 @dataclass(frozen=True)

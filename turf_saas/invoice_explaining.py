@@ -10,14 +10,16 @@ from decimal import Decimal
 from typing import Any, cast
 
 from billing_db import Connection
-from turf_saas import invoices, rollover
+from turf_saas import invoices, profiles, rollover
+from turf_saas.errors import InvalidInput
 from turf_saas.explained_changes import tell_change
-from turf_saas.explained_lines import Explained, Words, explain_line, spans_of
+from turf_saas.explained_lines import Explained, Words, explain_line, use_of
 from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.invoice_totals import TaxedLine, total
 from turf_saas.invoices import Invoice
 from turf_saas.issuing_documents import Composer, TaxOf
 from turf_saas.last_use import LastUse, find_last_event
+from turf_saas.said_again import said_again
 from turf_saas.settings import Settings
 from turf_saas.tax import Category
 from turf_saas.users import User
@@ -58,16 +60,23 @@ class _Said:
     until: str
 
 
-def explain_invoice(db: Connection, settings: Settings, invoice: Invoice, locale: str) -> Explanation:
-    """One that was issued, as it was: nothing that has changed since is asked, but for its last events."""
-    words = Words(locale, invoice.currency, settings.timezone)
+def explain_invoice(db: Connection, settings: Settings, invoice: Invoice, locale: str | None = None) -> Explanation:
+    """One that was issued, as it was, in its own language or in another one.
+
+    Nothing that has changed since is asked, but for its last events.
+    """
+    own = invoice.locale or settings.locale
+    words = Words(locale or own, invoice.currency, settings.timezone)
     said = _Said(
         invoice.user_id,
         invoice.kind,
         invoice.month,
         invoice.currency,
         invoice.amount_cents,
-        invoice.lines,
+        [
+            line._replace(description=said_again(line.description, line.kind, own, words.locale))
+            for line in invoice.lines
+        ],
         invoice.taxes,
         invoice.billed,
         invoice.issued_at,
@@ -97,13 +106,17 @@ def explain_month(
     settings: Settings,
     user: User,
     month: Month,
-    locale: str,
+    locale: str | None = None,
     tax_of: TaxOf | None = None,
 ) -> Explanation:
-    """The month's invoice; before it is issued, what it would say now."""
+    """The month's invoice; before it is issued, what it would say now. A month that has not begun is refused."""
     invoice = invoices.find_of_month(db, user.id, str(month))
     if invoice is not None:
         return explain_invoice(db, settings, invoice, locale)
+    current = Month.of(now, settings.timezone)
+    if month.first_day > current.first_day:
+        raise InvalidInput("month_to_come", field="month", month=str(month), current=str(current))
+    locale = locale or profiles.get_profile(db, settings, user.id).locale or settings.locale
     rollover.bring_up_to_date(db, now, settings, user.id)
     composer = Composer(db, now, settings, user.tenant_id, [user.id], month)
     asked = composer.ask(user.id, tax_of, locale) if tax_of else None
@@ -160,13 +173,13 @@ def _explain(
 
 
 def _find_last(db: Connection, said: _Said, line: DocumentLine, of: Explained) -> LastUse | None:
-    """The last event of the line's days that had been recorded when it was issued. API calls are counted by day."""
-    spans = spans_of(line)
+    """The last event of the line's days that is billed. API calls are counted by day."""
+    spans, billed = use_of(line, Month.parse(said.month) if said.month else None, said.billed)
     if not spans or line.metric is None:
         return None
     found = None
     if line.metric != "api_calls":
-        found = find_last_event(db, said.user_id, line.metric, spans[0][0], spans[-1][1], said.until)
+        found = find_last_event(db, said.user_id, line.metric, (spans[0][0], spans[-1][1]), billed, said.until)
     if found is None and of.days:
         day = max(of.days)
         return LastUse(day, of.days[day])

@@ -101,7 +101,11 @@ def _priced_days(given: Mapping[str, Any]) -> PricedDays:
 
 def late_of(origin: str) -> Late:
     """What a line of late usage is of."""
-    given = json.loads(origin)
+    return late_from(json.loads(origin))
+
+
+def late_from(given: Mapping[str, Any]) -> Late:
+    """The same of what was read; a credit note keeps it in its own origin."""
     parts = tuple(map(_priced_days, given["parts"]))
     return Late(given["month"], parts, days_of(given["before"]), days_of(given["after"]))
 

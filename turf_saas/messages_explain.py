@@ -19,6 +19,10 @@ EXPLAIN_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le mois {month} n'a rien à facturer.",
         "en": "The month {month} has nothing to bill.",
     },
+    "month_to_come": {
+        "fr": "Le mois {month} n'a pas commencé : le dernier qui s'explique est {current}.",
+        "en": "The month {month} has not begun: the last one that can be explained is {current}.",
+    },
     "explain_adopted": {
         "fr": "Facture {number} : {amount} {currency}. Un autre programme l'a écrite : ses lignes manquent ici.",
         "en": "Invoice {number}: {amount} {currency}. Another program wrote it, and its lines are not known here.",
@@ -32,9 +36,23 @@ EXPLAIN_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Période du {first} au {last}, entière : {amount}.",
         "en": "Period from {first} to {last}, whole: {amount}.",
     },
-    "explain_fee_part": {
-        "fr": "Du {first} au {last}, {seconds} secondes sur {whole} : {full} × {seconds} / {whole} = {amount}.",
-        "en": "From {first} to {last}, {seconds} seconds of {whole}: {full} × {seconds} / {whole} = {amount}.",
+    "explain_fee_day": {
+        "fr": "Le {first}, 1 jour sur {whole} : {full} × {part} / {whole} = {amount}.",
+        "en": "On {first}, 1 day of {whole}: {full} × {part} / {whole} = {amount}.",
+    },
+    "explain_fee_days": {
+        "fr": "Du {first} au {last}, {part} jours sur {whole} : {full} × {part} / {whole} = {amount}.",
+        "en": "From {first} to {last}, {part} days of {whole}: {full} × {part} / {whole} = {amount}.",
+    },
+    "explain_fee_seconds": {
+        "fr": "Du {first} au {last}, {part} secondes sur {whole} : {full} × {part} / {whole} = {amount}.",
+        "en": "From {first} to {last}, {part} seconds of {whole}: {full} × {part} / {whole} = {amount}.",
+    },
+    "explain_fee_clock": {
+        "fr": "Du {first} au {last}, {part} jours sur {whole}, l'heure ayant changé : "
+        "{full} × {seconds} / {of_seconds} secondes = {amount}.",
+        "en": "From {first} to {last}, {part} days of {whole}, the clocks having changed: "
+        "{full} × {seconds} / {of_seconds} seconds = {amount}.",
     },
     "explain_discount": {
         "fr": "Retiré de l'abonnement qui commence le {first}.",
@@ -48,10 +66,16 @@ EXPLAIN_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Code {code} : {full} au plus sur l'abonnement qui commence le {first}, soit {amount}.",
         "en": "Code {code}: at most {full} off the subscription that begins on {first}, which is {amount}.",
     },
-    "explain_part": {
-        "fr": "Du {first} au {last}, {seconds} secondes sur {whole}.",
-        "en": "From {first} to {last}, {seconds} seconds of {whole}.",
+    "explain_part_day": {"fr": "Le {first}, 1 jour sur {whole}.", "en": "On {first}, 1 day of {whole}."},
+    "explain_part_days": {
+        "fr": "Du {first} au {last}, {part} jours sur {whole}.",
+        "en": "From {first} to {last}, {part} days of {whole}.",
     },
+    "explain_part_seconds": {
+        "fr": "Du {first} au {last}, {part} secondes sur {whole}.",
+        "en": "From {first} to {last}, {part} seconds of {whole}.",
+    },
+    "explain_here": {"fr": "Dont {amount} ici.", "en": "Of that {amount} here."},
     "explain_change": {
         "fr": "Pour le temps du {first} au {last}, à la seconde près.",
         "en": "For the time from {first} to {last}, by the second.",
@@ -87,16 +111,16 @@ EXPLAIN_MESSAGES: dict[str, dict[str, str]] = {
     },
     "explain_rounded": {"fr": "Arrondi une fois : {amount}.", "en": "Rounded once: {amount}."},
     "explain_late": {
-        "fr": "Usage de {month}, connu après sa facturation : {days}.",
-        "en": "Use of {month} that became known after it had been invoiced: {days}.",
+        "fr": "{metric} de {month}, connu après sa facture : {before} → {after}, {then_amount} → {now_amount}.",
+        "en": "{metric} of {month}, known after its invoice: {before} → {after}, {then_amount} → {now_amount}.",
     },
     "explain_late_part": {
         "fr": "Offre {plan} : {then} étaient facturés ({then_amount}), ce sont {now} ({now_amount}).",
         "en": "Plan {plan}: {then} had been billed ({then_amount}), it is {now} ({now_amount}).",
     },
     "explain_late_sum": {
-        "fr": "Différence : {now_amount} − {then_amount} = {amount}.",
-        "en": "Difference: {now_amount} − {then_amount} = {amount}.",
+        "fr": "Différence : {now_amount} - {then_amount} = {amount}.",
+        "en": "Difference: {now_amount} - {then_amount} = {amount}.",
     },
     "explain_event": {
         "fr": "Dernier événement : {quantity} le {at}, enregistré le {recorded_at} sous {id}.",

@@ -17,7 +17,7 @@ from turf_saas.values import Month
 @billing_bp.cli.command("explain")
 @click.argument("named", metavar="USER")
 @click.argument("month_text", metavar="MONTH")
-@click.option("--locale", type=click.Choice(LOCALES), default=None, help="The language; BILLING_LOCALE without it.")
+@click.option("--locale", type=click.Choice(LOCALES), default=None, help="The language; the invoice's own without it.")
 @as_json
 @in_one_sentence
 def explain(named: str, month_text: str, locale: str | None, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def explain(named: str, month_text: str, locale: str | None, as_json: bool) -> N
         runtime.settings,
         get_user(runtime, named),
         month,
-        locale or runtime.settings.locale,
+        locale,
         runtime.tax_of,
     )
     show(shown(found), as_json, [found.text.rstrip("\n")])

@@ -42,8 +42,8 @@ def run(make_app: Callable[..., Flask]) -> Run:
     return run
 
 
-def test_a_user_is_told_how_his_invoice_came_about_in_his_language(client: FlaskClient, billed: Cast) -> None:
-    reply = client.get(PATH.format(NUMBER), headers={**billed.alice.headers, "Accept-Language": "en"})
+def test_a_user_is_told_how_his_invoice_came_about_in_its_language(client: FlaskClient, billed: Cast) -> None:
+    reply = client.get(PATH.format(NUMBER), headers={**billed.alice.headers, "Accept-Language": "fr"})
     assert reply.status_code == 200
     body: Any = reply.json
     assert (body["number"], body["locale"], body["amount_cents"], body["recomputed_cents"]) == (
@@ -67,8 +67,11 @@ def test_a_user_is_told_how_his_invoice_came_about_in_his_language(client: Flask
         }
     ]
     assert reports["last_event"]["quantity"] == 250
-    french: Any = client.get(PATH.format(NUMBER), headers=billed.ada.headers).json
+    french: Any = client.get(PATH.format(NUMBER) + "?locale=fr", headers=billed.ada.headers).json
     assert (french["locale"], french["text"][:7]) == ("fr", "Facture")
+    assert french["lines"][0]["description"] == "Abonnement Ten"
+    other = client.get(PATH.format(NUMBER) + "?locale=de", headers=billed.ada.headers)
+    assert (other.status_code, other.json["errors"][0]["loc"]) == (422, "/locale")
 
 
 def test_anybody_else_is_told_what_he_is_told_of_a_missing_one(client: FlaskClient, billed: Cast) -> None:
@@ -89,10 +92,16 @@ def test_at_the_prompt_a_month_is_explained_as_invoice_or_as_draft(run: Run, bil
         f"Invoice {NUMBER} of 2026-05-01, month 2026-04, amounts in EUR.",
         "",
     )
-    assert run("1", "2026-04")[1].startswith("Facture ")
+    assert run("1", "2026-04") == (code, out, err), "its own language without any other"
+    assert run("1", "2026-04", "--locale", "fr")[1].startswith("Facture ")
     draft = json.loads(run("1", "2026-06", "--json")[1])
     assert (draft["number"], draft["amount_cents"], draft["recomputed_cents"]) == (None, 3_000, 3_000)
     assert draft["text"].startswith("Projet de facture du mois 2026-06")
     assert run("1", "2026-13") == (1, "", "Error: Format mois invalide. Utiliser YYYY-MM\n")
+    assert run("1", "2026-07") == (
+        1,
+        "",
+        "Error: Le mois 2026-07 n'a pas commencé : le dernier qui s'explique est 2026-06.\n",
+    )
     assert run("999", "2026-04")[0] == 1
     assert run("1")[0] == 2

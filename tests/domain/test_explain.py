@@ -49,28 +49,29 @@ Invoice FACT-202605-0001 of 2026-05-01, month 2026-04, amounts in EUR.
    Last event: 250 at 2026-04-20T00:00:00Z, recorded at 2026-04-20T00:00:00Z as ID.
 
 6. Credit for the time left on Ten (change to Big): -4.50
-   From 2026-04-16 to 2026-04-30, 1296000 seconds of 2592000: 9.00 × 1296000 / 2592000 = 4.50.
+   From 2026-04-16 to 2026-04-30, 15 days of 30: 9.00 × 15 / 30 = 4.50.
 
 7. Time left of the period on Big (before: Ten): 11.25
-   From 2026-04-16 to 2026-04-30, 1296000 seconds of 2592000: 22.50 × 1296000 / 2592000 = 11.25.
+   From 2026-04-16 to 2026-04-30, 15 days of 30: 22.50 × 15 / 30 = 11.25.
 
 VAT 20 % (S) on 47.75: 9.55
 Net 47.75 + VAT 9.55 = 57.30 EUR
 """
 LATE = """\
 2. api_calls of 2026-04, reported after that month's invoice: 0.30
-   Use of 2026-04 that became known after it had been invoiced: 2026-04-30: 0 → 30.
+   api_calls of 2026-04, known after its invoice: 1200 → 1230, 17.00 → 17.30.
+   By day: 2026-04-30: 0 → 30.
    Plan ten: 200 had been billed (15.00), it is 200 (15.00).
    From 0 to 100: 100 × 0.10 = 10.00.
    From 100 to 1000: 100 × 0.05 = 5.00.
    Plan big: 200 had been billed (2.00), it is 230 (2.30).
    230 × 0.01 = 2.30.
-   Difference: 17.30 − 17.00 = 0.30.
+   Difference: 17.30 - 17.00 = 0.30.
    Last day of use: 2026-04-30, 30.
 """
 
 
-def explained(db: Connection, number: str, locale: str = "en") -> Explanation:
+def explained(db: Connection, number: str, locale: str | None = "en") -> Explanation:
     return explain_invoice(db, SETTINGS, invoices.get_invoice(db, 1, number), locale)
 
 
@@ -134,9 +135,9 @@ def test_a_month_without_an_invoice_is_told_as_the_draft_that_it_is(db: Connecti
     ("price", "used", "told"),
     [
         (Price("seats", "volume", tiers=(Tier(Decimal(15), Decimal(10), 500), Tier(None, Decimal(5)))), 15,
-         ["From 0 to 15: 15 × 10 + 5.00 = 155.00."]),
+         ["From 0 to 15: 15 × 10.00 + 5.00 = 155.00."]),
         (Price("seats", "volume", tiers=(Tier(Decimal(15), Decimal(10), 500), Tier(None, Decimal(5)))), 16,
-         ["Above 15: 16 × 5 = 80.00."]),
+         ["Above 15: 16 × 5.00 = 80.00."]),
         (Price("seats", "flat", unit_amount=Decimal("0.0004")), 12_345,
              ["12345 × 0.0004 = 4.938.", "Rounded once: 4.94."]),
     ],
@@ -157,7 +158,7 @@ def test_tax_inside_and_a_part_of_a_period_are_told(db: Connection, alice: Perso
     catalogue.create_plan(db, at(1, 1), 1, inside)
     begin(db, alice, "inside", at(6, 16))
     text = of_month(db, alice, at(6, 20), JUNE).text
-    assert "From 2026-06-16 to 2026-06-30, 1296000 seconds of 2592000: 9.99 × 1296000 / 2592000 = 5.00." in text
+    assert "From 2026-06-16 to 2026-06-30, 15 days of 30: 9.99 × 15 / 30 = 5.00." in text
     assert "VAT is inside the price: net 4.17." in text
     assert BIG.tax_behavior == "exclusive"
 
