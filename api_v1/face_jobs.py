@@ -16,7 +16,7 @@ from turf_saas import jobs
 from turf_saas.errors import InvalidInput
 from turf_saas.job_kinds import KINDS
 from turf_saas.values import can_be_stored, compact_json
-from turf_saas.working import Around, Kind, Kinds, Ran, Work, run_due, run_some
+from turf_saas.working import Around, Kind, Kinds, Ran, Work, run_due, run_stored
 
 OURS = "billing."
 MAX_NAME = 200
@@ -94,7 +94,7 @@ class WorkingFace(InvoicingFace):
         runtime = self._runtime()
         clock = runtime.now if given is None else lambda: given
         with runtime.app.app_context():
-            return run_some(runtime.db(), clock, around(runtime), kinds_of(runtime), Ran())
+            return run_stored(runtime.db(), clock, around(runtime), kinds_of(runtime), most=1).many > 0
 
     def run_due(self, *, most: int = 10_000) -> Ran:
         """All that is due, periodic work and stored jobs: what `flask billing run-due` does."""

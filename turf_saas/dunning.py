@@ -170,12 +170,13 @@ def owes(db: Connection, now: datetime, settings: Settings, user_id: UserId) -> 
 
 
 def recover_payer(db: Connection, now: datetime, settings: Settings, held: Subscription | None) -> Subscription | None:
-    """The same after a payment, which is taken whatever becomes of the subscription."""
+    """One that is active again by a payment, which is taken whatever becomes of the subscription."""
     if held is None:
         return None
     try:
         with atomic(db):
-            return recover(db, now, settings, held)
+            after = recover(db, now, settings, held)
+        return after if after is not None and after.status == "active" else None
     except UNREADABLE as error:  # the next run says so too
         logger.error("the subscription of user %s does not go on: %s", held.user_id, error)
         return None

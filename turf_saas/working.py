@@ -128,25 +128,37 @@ def run_due(
     """
     _refuse_inside(db)
     schedule.enqueue_due(db, clock())
+    return run_stored(db, clock, around, kinds, most=most, stop=stop)
+
+
+def run_stored(
+    db: Connection,
+    clock: Callable[[], datetime],
+    around: Around,
+    kinds: Kinds,
+    *,
+    most: int = 10_000,
+    stop: Callable[[], bool] = bool,
+) -> Ran:
+    """The same of the stored jobs alone: nothing of the schedule is enqueued."""
+    _refuse_inside(db)
+    jobs.free_leases(db, clock())
     ran = Ran()
-    while ran.many < most and not stop() and run_some(db, clock, around, kinds, ran, most=most - ran.many, stop=stop):
+    while ran.many < most and not stop() and _run_some(db, clock, around, kinds, ran, most - ran.many, stop):
         continue
     return ran
 
 
-def run_some(
+def _run_some(
     db: Connection,
     clock: Callable[[], datetime],
     around: Around,
     kinds: Kinds,
     ran: Ran,
-    *,
-    most: int = 1,
-    stop: Callable[[], bool] = bool,
+    most: int,
+    stop: Callable[[], bool],
 ) -> bool:
-    """Stored jobs that are due, as many as are claimed at once; whether there was one."""
-    _refuse_inside(db)
-    jobs.free_leases(db, clock())
+    """As many as are claimed at once; whether there was one."""
     claimed = jobs.claim(db, clock(), most=min(AT_ONCE, most))
     left = list(claimed)
     try:

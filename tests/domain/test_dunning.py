@@ -338,6 +338,16 @@ def test_an_end_that_was_asked_for_comes_though_nobody_has_paid(db: Connection, 
     assert len(periods(db, alice)) == 2
 
 
+def test_who_has_asked_for_the_end_and_pays_after_it_has_no_new_period(db: Connection, alice: Person) -> None:
+    begun = begin(db, alice, "thirty", at(5, 1))
+    cancel(db, at(6, 5), SETTINGS, live(db, alice))
+    invoice = bill(db, alice, "2026-05-20")
+    pass_time(db, at(6, 20))
+    assert pay(db, invoice, at(7, 4)).recovered is None
+    ended = get_subscription(db, 1, begun.id)
+    assert (ended.status, ended.ended_at, len(periods(db, alice))) == ("canceled", "2026-07-01T00:00:00Z", 2)
+
+
 def test_who_was_late_once_counts_anew_for_the_next_invoice(db: Connection, alice: Person) -> None:
     pay(db, stop(db, alice), at(8, 15))
     bill(db, alice, "2026-08-20")

@@ -15,12 +15,12 @@ from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Cast
 from tests.domain.issuing import SETTINGS, at
 from tests.domain.working import TOUCHING, Clock, drain, get, marks, state, touch
-from turf_saas import jobs
+from turf_saas import jobs, working
 from turf_saas.errors import Conflict, NotFound
 from turf_saas.job_kinds import KINDS
 from turf_saas.jobs import LEASE, MAX_ATTEMPTS, SKEW, LeaseLost
 from turf_saas.values import parse_instant
-from turf_saas.working import Around, Kind, Ran, Work, list_due, run_due, run_some
+from turf_saas.working import Around, Kind, Work, list_due, run_due
 
 NOW = at(6, 1, 9)
 
@@ -141,8 +141,7 @@ def test_what_was_done_under_a_lost_lease_is_taken_back(db: Connection, clock: C
         touch(work)
         execute(work.db, "UPDATE billing_jobs SET lease_token = 'another' WHERE id = :id", id=work.job.id)
 
-    ran = Ran()
-    run_some(db, clock, Around(SETTINGS), {"touch": Kind(slow)}, ran)
+    ran = drain(db, clock, {"touch": Kind(slow)})
     assert (ran.lost, ran.completed, marks(db)) == (1, 0, [])
     assert state(db, job_id) == ("executing", 1)
     clock.pass_(minutes=5)
@@ -200,7 +199,11 @@ def test_a_job_that_fails_leaves_nothing_and_is_parked_after_twelve_attempts(db:
     assert drain(db, clock).many == 0
 
 
-def test_an_error_that_no_row_can_hold_stops_no_worker(db: Connection, clock: Clock) -> None:
+def test_an_error_that_no_row_can_hold_stops_no_worker(
+    db: Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working.logger, "disabled", True)  # nor can what gathers the log of several processes
+
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError
@@ -242,8 +245,7 @@ def test_a_parked_job_is_tried_again_with_all_of_its_attempts(db: Connection, cl
 
 def test_a_worker_that_is_stopped_ends_its_job_and_gives_the_others_back(db: Connection, clock: Clock) -> None:
     first, *others = [enqueue(db, mark=mark) for mark in "abc"]
-    ran = Ran()
-    run_some(db, clock, Around(SETTINGS), TOUCHING, ran, most=3, stop=lambda: bool(ran.many))
+    drain(db, clock, most=3, stop=lambda: bool(marks(db)))
     assert (marks(db), state(db, first)) == (["a"], ("completed", 1))
     assert [state(db, other) for other in others] == [("available", 0)] * 2
 

@@ -12,7 +12,7 @@ from turf_saas import jobs
 from turf_saas.job_kinds import KINDS
 from turf_saas.jobs import Job
 from turf_saas.settings import Settings
-from turf_saas.working import Around, Kind, Ran, Work, run_due, run_some
+from turf_saas.working import Around, Kind, Ran, Work, run_due, run_stored
 
 
 class Clock:
@@ -57,10 +57,7 @@ def drain(
     db: Connection, clock: Clock, kinds: Mapping[str, Kind] = TOUCHING, settings: Settings = SETTINGS, **given: Any
 ) -> Ran:
     """Stored jobs alone, all that are due."""
-    ran = Ran()
-    while run_some(db, clock, Around(settings), kinds, ran, most=20, **given):
-        continue
-    return ran
+    return run_stored(db, clock, Around(settings), kinds, **given)
 
 
 def pass_time(db: Connection, now: datetime, settings: Settings = SETTINGS, **told: Any) -> Ran:

@@ -24,7 +24,7 @@ CREATE TABLE billing_jobs (
 );
 CREATE INDEX billing_jobs_due ON billing_jobs (run_at, id) WHERE state IN ('available', 'retryable');
 CREATE INDEX billing_jobs_leased ON billing_jobs (lease_until) WHERE state = 'executing';
-CREATE INDEX billing_jobs_listed ON billing_jobs (state, id);
+CREATE INDEX billing_jobs_dead ON billing_jobs (id) WHERE state = 'dead';
 -- What a clock that was ahead has put too far off, and what is old: found without looking at all that waits or is done.
 CREATE INDEX billing_jobs_at_once ON billing_jobs (created_at) WHERE state = 'available' AND run_at = created_at;
 CREATE INDEX billing_jobs_retried ON billing_jobs (run_at) WHERE state = 'retryable';
