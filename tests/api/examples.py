@@ -46,7 +46,7 @@ class Call:
 class Stage:
     db: Connection
     people: Cast
-    months: Iterator[int] = field(default_factory=lambda: itertools.count(2000 * 12))
+    months: Iterator[int] = field(default_factory=lambda: itertools.count(2014 * 12))  # from where France has rates
 
     def mark(self, person: Person) -> str:
         """A name that is new each time, and says so when it is one of alice's or ada's."""
