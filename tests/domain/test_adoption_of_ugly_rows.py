@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.domain.tables import change
 from turf_saas import schema
 from turf_saas.doctor import examine_database
 from turf_saas.schema import MigrationReport
+from turf_saas.schema.preflight import REFERENCE
 from turf_saas.settings import Settings, read_settings
 
 NOW = datetime(2026, 6, 1, 8, 0, tzinfo=UTC)
@@ -245,7 +247,7 @@ def test_a_table_whose_ids_are_used_up_is_refused(on_sqlite: Connection, last: i
 
 
 def test_a_hosts_column_is_never_taken_for_one_of_the_adoption(make: Make) -> None:
-    names = ("billing_key", "billing_reason", "row_id", "extra_0", "extra_1", "place", "reason", "given", "day", "told")
+    names = ("billing_key", "billing_reason", "row_id", "extra_0", "extra_1", "place", "why", "given", "day", "told")
     tables = ("invoices", "consumption_log", "saas_subscriptions")
     db = make(" ".join(f"ALTER TABLE {table} ADD COLUMN {name} TEXT;" for table in tables for name in names))
     host = {name: f"the host's {name}" for name in names}
@@ -489,3 +491,22 @@ def test_on_postgresql_rights_on_single_columns_are_not_dropped_in_silence(on_po
     script(on_postgresql, f"CREATE TABLE saas_subscriptions (id SERIAL PRIMARY KEY, {PLANS});")
     script(on_postgresql, "GRANT SELECT (plan) ON saas_subscriptions TO PUBLIC;")
     assert "saas_subscriptions (with row security, rules, grants" in refused(on_postgresql)
+
+
+@pytest.mark.parametrize("name", ["reason", "hash", "issued_at", "change_reason"])
+def test_a_hosts_column_of_a_name_that_is_ours_alone_is_refused_before_anything_is_changed(
+    make: Make, name: str
+) -> None:
+    db = make(f"ALTER TABLE invoices ADD COLUMN {name} TEXT;")
+    assert f"invoices (with a column {name} of its own)" in refused(db)
+    assert schema.list_applied(db) == []
+
+
+def test_every_column_that_a_later_migration_gives_a_table_of_the_reference_is_ours_alone() -> None:
+    added = {
+        (table, column)
+        for migration in schema.migrations("sqlite")
+        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", migration.sql)
+    }
+    for table in REFERENCE:
+        assert {column for of, column in added if of == table.name} <= set(table.ours_alone)

@@ -56,7 +56,11 @@ REFERENCE = (
         ),
         ("updated_at",),
         integers=("id", "amount_cents"),
-        ours_alone=("tenant_id", "kind", "changed_at", "changed_by", "change_reason"),
+        ours_alone=(
+            "tenant_id", "kind", "changed_at", "changed_by", "change_reason", "month", "series", "series_number",
+            "net_cents", "tax_cents", "issued_at", "due_on", "locale", "seller", "buyer", "mentions", "billed",
+            "credited_invoice_id", "reason", "line_count", "tax_count", "chain_position", "previous_hash", "hash",
+        ),
     ),
     ReferenceTable(
         "consumption_log",
