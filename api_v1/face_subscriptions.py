@@ -7,7 +7,7 @@ from typing import Any
 
 from api_v1.face import Face
 from api_v1.schemas_subscriptions import CancelIn, ChangeIn, SubscribeIn
-from api_v1.telling import tell, word_for
+from api_v1.telling import tell, tell_issued, word_for
 from api_v1.wire import refuse_unstorable, validated
 from billing_db import Connection
 from turf_saas import rollover, subscribing, subscription_changes
@@ -92,6 +92,7 @@ class SubscribingFace(Face):
         seen, changed = self._with_user(db, user_id, change)
         if not given.dry_run:
             tell(runtime, changed.subscription, word_for(seen, changed.subscription))
+            tell_issued(runtime, changed.credit_notes)
         return changed
 
     def cancel(
@@ -122,6 +123,7 @@ class SubscribingFace(Face):
         ended = self._with_user(db, user_id, end)
         if not given.dry_run:
             tell(runtime, ended.subscription, "cancel_scheduled" if ended.subscription.is_live else "canceled")
+            tell_issued(runtime, ended.credit_notes)
         return ended
 
     def resume(self, user_id: UserId, *, by: str = BY, db: Any = None) -> Subscription:

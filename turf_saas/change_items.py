@@ -15,6 +15,7 @@ from billing_db import Connection, atomic, fetch_all, fetch_one
 from turf_saas import giving_back
 from turf_saas.ids import insert_row
 from turf_saas.invoice_drafts import PendingCredit
+from turf_saas.invoices import Invoice
 from turf_saas.plans import Plan
 from turf_saas.proration import Proration
 from turf_saas.settings import Settings
@@ -44,20 +45,25 @@ class _Source(NamedTuple):
     left_cents: int
 
 
-def add_items(db: Connection, now: datetime, settings: Settings, change: Change, proration: Proration) -> None:
+def add_items(
+    db: Connection, now: datetime, settings: Settings, change: Change, proration: Proration
+) -> tuple[Invoice, ...]:
     """The credit and the charge: they wait for an invoice, but for credits of what was invoiced already.
 
-    The caller's transaction holds the register, so that nobody invoices the period meanwhile.
+    These are credit notes at once, which are given back here. The caller's transaction holds the register, so that
+    nobody invoices the period meanwhile.
     """
+    issued: tuple[Invoice, ...] = ()
     with atomic(db):
         if proration.credit_cents:
-            _credit(db, now, settings, change, proration.credit_cents)
+            issued = _credit(db, now, settings, change, proration.credit_cents)
         if proration.charge_cents:
             month = str(Month.of(change.at, settings.timezone))
             _insert(db, now, change, kind="charge", month=month, amount_cents=proration.charge_cents)
+    return issued
 
 
-def _credit(db: Connection, now: datetime, settings: Settings, change: Change, cents: int) -> None:
+def _credit(db: Connection, now: datetime, settings: Settings, change: Change, cents: int) -> tuple[Invoice, ...]:
     given_back = []
     for source, part in _shared(_list_sources(db, change), cents):
         item_id = _insert(
@@ -72,7 +78,7 @@ def _credit(db: Connection, now: datetime, settings: Settings, change: Change, c
         if source.invoice_id is not None:
             period, price = change.period.id, change.period.price_cents
             given_back.append(PendingCredit(item_id, source.invoice_id, source.item_id, period, part, price))
-    giving_back.give_back_items(db, now, settings, given_back, by=change.by)
+    return tuple(giving_back.give_back_items(db, now, settings, given_back, by=change.by))
 
 
 def _shared(sources: Iterable[_Source], cents: int) -> Iterator[tuple[_Source, int]]:

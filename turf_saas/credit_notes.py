@@ -118,7 +118,10 @@ def give_back(
             return None
         try:
             taxes = split_credit(found.taxes, found.credited, lines=[part.credit for part in parts])
-        except Conflict:  # another rate came to less than nothing: no more than all that is left
+        except Conflict as error:
+            if error.code != "credit_too_large":
+                raise
+            # Another rate came to less than nothing: no more than all that is left.
             taxes, parts = split_credit(found.taxes, found.credited), []
         return _issue(db, now, settings, found, taxes, parts, reason=reason, by=by, origin=origin)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -14,6 +15,9 @@ from turf_saas.invoice_drafts import PendingCredit
 from turf_saas.invoices import Invoice
 from turf_saas.late_usage import LateUse
 from turf_saas.settings import Settings
+from turf_saas.values import UserId
+
+logger = logging.getLogger("turf_saas.billing")
 
 LATE = "late_usage"
 CHANGE = "subscription_change"
@@ -32,6 +36,7 @@ def give_back_items(
             part = find_part(db, credit.item_id, credit.price_cents)
             origin = {"change": part} if part else None
             note = credit_notes.give_back(db, now, settings, invoice.id, wanted, reason=CHANGE, by=by, origin=origin)
+            _warn(invoice.user_id, credit.amount_cents - (_taken(note) if note else 0), f"item {credit.item_id}")
             execute(
                 db,
                 "UPDATE billing_pending_items SET invoice_id = :invoice_id WHERE id = :id AND invoice_id IS NULL",
@@ -66,7 +71,16 @@ def give_back_late(db: Connection, now: datetime, settings: Settings, late: Sequ
                     rest -= _taken(note)
                 if rest <= 0:
                     break
+            _warn(one.user_id, rest, f"{one.metric} of {one.month}")
     return notes
+
+
+def _warn(user_id: UserId, left_cents: int, of: str) -> None:
+    """As when an admin has credited all of the invoice before: nobody is owed it, and somebody should know."""
+    if left_cents > 0:
+        logger.warning(
+            "user %s: %s cents of the credit of %s had no invoice left to be given back on", user_id, left_cents, of
+        )
 
 
 def _taken(note: Invoice) -> int:

@@ -11,6 +11,7 @@ from turf_saas import catalogue, discounts, proration as prorating, rollover
 from turf_saas.change_items import Change, add_items
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
 from turf_saas.invoice_register import hold_register
+from turf_saas.invoices import Invoice
 from turf_saas.periods import Period, first_period, start_of_day
 from turf_saas.plans import Plan
 from turf_saas.proration import Proration
@@ -32,6 +33,10 @@ class Changed:
     subscription: Subscription
     proration: Proration
     currency: str
+    credit_notes: tuple[Invoice, ...] = ()  # of fees that had been invoiced
+
+
+_NONE: tuple[Invoice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def cancel(
                 pending_at=None,
             )
             return Changed(ended, Proration(), currency)
-        money = Proration()
+        money, notes = Proration(), _NONE
         if period is not None:
             hold_register(db, subscription.tenant_id)
             since = period.clamped(at)
@@ -121,7 +126,7 @@ def cancel(
             )
             settle_change(db, period, money, price_cents=0, ends_at=since)
             old = rollover.find_version(db, subscription) or catalogue.get_version(db, period.plan_id)
-            add_items(db, at, settings, Change(subscription, period, since, old, None, by), money)
+            notes = add_items(db, at, settings, Change(subscription, period, since, old, None, by), money)
         ended = update_subscription(
             db,
             at,
@@ -136,7 +141,7 @@ def cancel(
             pending_plan_id=None,
             pending_at=None,
         )
-        return Changed(ended, money, currency)
+        return Changed(ended, money, currency, notes)
 
 
 def resume(
@@ -181,7 +186,7 @@ def _change_now(
     by: str | None,
 ) -> Changed:
     period = find_current(db, subscription)
-    money = Proration()
+    money, notes = Proration(), _NONE
     columns: dict[str, str | None] = {}
     if subscription.status == "trialing":
         if has_tried(db, subscription.user_id, new.code, but=subscription):
@@ -190,7 +195,7 @@ def _change_now(
         hold_register(db, subscription.tenant_id)  # after the subscription, before its period
         in_force = catalogue.get_version(db, period.plan_id)
         if new.interval != in_force.interval:
-            money, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
+            money, notes, columns = _change_interval(db, at, settings, subscription, period, old, new, by)
         else:
             since = period.clamped(at)
             price = price_of(db, since, subscription, new, period)
@@ -198,7 +203,7 @@ def _change_now(
                 period.period, since, old_cents=period.price_cents, new_cents=price, left_cents=period.left_cents
             )
             settle_change(db, period, money, price_cents=price)
-            add_items(db, at, settings, Change(subscription, period, since, old, new, by), money)
+            notes = add_items(db, at, settings, Change(subscription, period, since, old, new, by), money)
     changed = update_subscription(
         db,
         at,
@@ -212,7 +217,7 @@ def _change_now(
         pending_at=None,
         **columns,
     )
-    return Changed(changed, money, new.currency)
+    return Changed(changed, money, new.currency, notes)
 
 
 def _change_interval(
@@ -224,13 +229,13 @@ def _change_interval(
     old: Plan,
     new: Plan,
     by: str | None,
-) -> tuple[Proration, dict[str, str | None]]:
+) -> tuple[Proration, tuple[Invoice, ...], dict[str, str | None]]:
     """The old period ends at 00:00 of the local day, and a new one begins there."""
     day = local_day(period.clamped(at), settings.timezone)
     turn = period.clamped(start_of_day(day, settings.timezone))
     left = prorating.cancel_now(period.period, turn, old_cents=period.price_cents, left_cents=period.left_cents)
     settle_change(db, period, left, price_cents=0, ends_at=turn)
-    add_items(db, at, settings, Change(subscription, period, turn, old, new, by), left)
+    notes = add_items(db, at, settings, Change(subscription, period, turn, old, new, by), left)
     opened = first_period(new.cycle, new.interval, day, settings.timezone)
     if opened.start < turn:  # another zone was set since: no overlap
         opened = Period(turn, opened.end, opened.nominal.start)
@@ -241,7 +246,7 @@ def _change_interval(
         "current_period_start": instant_text(opened.start),
         "current_period_end": instant_text(opened.end),
     }
-    return Proration(left.credit_cents, fee), columns
+    return Proration(left.credit_cents, fee), notes, columns
 
 
 def _change_later(

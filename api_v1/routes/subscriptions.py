@@ -12,7 +12,7 @@ from api_v1.lists import Page, page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.schemas import NoBody
-from api_v1.telling import tell, word_for
+from api_v1.telling import tell, tell_issued, word_for
 from turf_saas import rollover, subscribing, subscription_changes, subscription_history, subscriptions
 from turf_saas.errors import Forbidden, NotFound
 from turf_saas.periods import start_of_day
@@ -126,6 +126,7 @@ def change_subscription(caller: Caller, subscription_id: int, body: shapes.Chang
     )
     if not body.dry_run:
         tell(runtime, changed.subscription, word_for(seen, changed.subscription))
+        tell_issued(runtime, changed.credit_notes)
     return _changed(changed)
 
 
@@ -157,6 +158,7 @@ def cancel_subscription(caller: Caller, subscription_id: int, body: shapes.Cance
     )
     if not body.dry_run:
         tell(runtime, changed.subscription, "cancel_scheduled" if changed.subscription.is_live else "canceled")
+        tell_issued(runtime, changed.credit_notes)
     return _changed(changed)
 
 

@@ -9,11 +9,13 @@ import pytest
 from flask import Flask
 
 import billing_db
-from api_v1.signals import subscription_changed
+from api_v1.signals import invoice_issued, subscription_changed
 from billing_db import Connection, fetch_one
 from tests.api.subscribing import THEN, Desk
 from tests.cast import Cast, Person
 from turf_saas import discounts
+from turf_saas.demo import SELLER
+from turf_saas.invoices import Invoice
 from turf_saas.subscriptions import Subscription
 
 
@@ -104,3 +106,23 @@ def test_a_request_inside_a_block_that_is_taken_back_is_not_told(
         raise ZeroDivisionError
     assert told == []
     assert desk.now(alice) is None
+
+
+def test_a_credit_note_that_an_end_brings_is_told_and_that_of_a_dry_run_is_not(
+    make_app: Callable[..., Flask], db: Connection, people: Cast
+) -> None:
+    desk = Desk(make_app(**SELLER).test_client(), db, people)
+    desk.at("2026-06-01T00:00")
+    number = desk.subscribe(people.alice, "yearly")["id"]
+    desk.at("2026-07-01T00:05")
+    assert desk.done(desk.post(people.ada, "/invoices/run"), 200)["issued"] == 1
+    heard: list[tuple[str, str | None]] = []
+
+    def receive(_: Flask, invoice: Invoice) -> None:
+        heard.append((invoice.kind, invoice.credited_number))
+
+    with invoice_issued.connected_to(receive):
+        desk.cancel(people.alice, number, when="now", dry_run=True)
+        assert heard == []
+        desk.cancel(people.alice, number, when="now")
+    assert heard == [("credit_note", "FACT-202607-0001")]
