@@ -90,7 +90,7 @@ def purge(work: Work) -> None:
 
 
 def aggregate_daily(work: Work) -> None:
-    """Days are summed when they are recorded: what is left is to prove that they are."""
+    """Kept for callers of that name. Days are summed when they are recorded: only what cannot be read is refused."""
     day = _day(work, "day_start")
     usage_days.total_of_day(work.db, _tenant(work), str(work.payload["metric"]), day.isoformat())
 
