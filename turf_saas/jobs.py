@@ -67,7 +67,7 @@ def enqueue(
     dedupe_key: str | None = None,
     max_attempts: int = MAX_ATTEMPTS,
 ) -> int | None:
-    """The new job's id, in the caller's transaction; None where a job with this dedupe key is there already."""
+    """The new job's id, in the caller's transaction; None where a job of this name and dedupe key is there already."""
     with atomic(db):
         row = fetch_one(
             db,

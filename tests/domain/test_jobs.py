@@ -57,7 +57,9 @@ def test_a_dedupe_key_is_used_once_whatever_became_of_its_job(db: Connection, cl
     assert first is not None
     assert enqueue(db, dedupe_key="welcome-1") is None
     assert enqueue(db, dedupe_key="welcome-2") is not None
-    assert drain(db, clock).completed == 2
+    assert enqueue(db, "unknown", dedupe_key="welcome-1") is not None
+    ran = drain(db, clock)
+    assert (ran.completed, ran.dead) == (2, 1)
     assert enqueue(db, dedupe_key="welcome-1") is None
     assert enqueue(db) is not None
     assert enqueue(db) is not None

@@ -1,6 +1,6 @@
 -- Work that is stored: done once, by whoever claims it, and never lost. And what is done again and again.
 
--- States: available, executing, retryable, completed, dead. Finished jobs stay.
+-- States: available, executing, retryable, completed, dead. Finished jobs stay; those of the schedule for a month.
 CREATE TABLE billing_jobs (
     id ${pk},
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -14,11 +14,12 @@ CREATE TABLE billing_jobs (
     -- Whoever finishes a job must hold its lease still: another one may have claimed it since.
     lease_token TEXT,
     lease_until ${text},
-    dedupe_key ${text} UNIQUE,
+    dedupe_key ${text},
     last_error TEXT,
     created_at ${text} NOT NULL,
     claimed_at ${text},
     finished_at ${text},
+    UNIQUE (name, dedupe_key),
     CHECK ((state = 'executing') = (lease_token IS NOT NULL)),
     CHECK ((lease_token IS NULL) = (lease_until IS NULL))
 );
