@@ -180,6 +180,7 @@ class HistoryEntry(Output):
     status: str
     by: str | None = Field(description="`user:7`, `admin:4`, `system`; null: another program")
     reason: str | None
+    noted_at: Shown | None = Field(description="When it was written down; null: by another program")
 
 
 class SubscriptionHistory(Output):

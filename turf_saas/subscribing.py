@@ -18,6 +18,7 @@ from turf_saas.subscriptions import (
     get_subscription,
     has_tried,
     hold_as_seen,
+    note_written,
     update_subscription,
 )
 from turf_saas.users import User
@@ -157,7 +158,9 @@ def _enter(
         row = {
             "id": insert_row(db, "saas_subscriptions", "id", user_id=user.id, created_at=instant_text(now), **values)
         }
-    return get_subscription(db, user.tenant_id, row["id"])
+    subscription = get_subscription(db, user.tenant_id, row["id"])
+    note_written(db, now, subscription)
+    return subscription
 
 
 def _take_over(

@@ -9,7 +9,7 @@ from turf_saas.subscriptions import Subscription
 
 
 class Entry(NamedTuple):
-    """From `at` on it was so; who brought it about, and why."""
+    """From `at` on it was so; who brought it about, and why. noted_at: when it was written down, where we wrote it."""
 
     id: int
     at: str
@@ -17,6 +17,7 @@ class Entry(NamedTuple):
     status: str
     actor: str | None
     reason: str | None
+    noted_at: str | None
 
 
 def list_history(db: Connection, subscription: Subscription, *, limit: int, before: int | None = None) -> list[Entry]:
@@ -24,7 +25,7 @@ def list_history(db: Connection, subscription: Subscription, *, limit: int, befo
     older = "" if before is None else "AND id < :before"
     rows = fetch_all(
         db,
-        f"""SELECT id, at, plan, status, actor, reason FROM billing_status_history
+        f"""SELECT id, at, plan, status, actor, reason, noted_at FROM billing_status_history
              WHERE user_id = :user_id AND subject = 'subscription' AND subject_id = :subscription_id {older}
              ORDER BY id DESC LIMIT :limit""",  # noqa: S608  a constant
         user_id=subscription.user_id,

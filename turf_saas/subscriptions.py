@@ -147,7 +147,22 @@ def update_subscription(
         )
         if not changed:
             raise Conflict("subscription_changed")
+        if _SIGNED & columns.keys():
+            note_written(db, now, subscription)
         return get_subscription(db, subscription.tenant_id, subscription.id)
+
+
+def note_written(db: Connection, now: datetime, subscription: Subscription) -> None:
+    """The history's newest row says when it was written: `at` is when it held, which may be long before."""
+    execute(
+        db,
+        """UPDATE billing_status_history SET noted_at = :now
+            WHERE id = (SELECT MAX(id) FROM billing_status_history
+                         WHERE user_id = :user_id AND subject = 'subscription' AND subject_id = :id)""",
+        now=instant_text(now),
+        user_id=subscription.user_id,
+        id=subscription.id,
+    )
 
 
 class InForce(NamedTuple):

@@ -202,7 +202,14 @@ def subscription_history_of(caller: Caller, subscription_id: int, query: Page) -
     )
     entries, more = page(found, query.limit, lambda entry: (entry.id,))
     items = [
-        shapes.HistoryEntry(at=entry.at, plan=entry.plan, status=entry.status, by=entry.actor, reason=entry.reason)
+        shapes.HistoryEntry(
+            at=entry.at,
+            plan=entry.plan,
+            status=entry.status,
+            by=entry.actor,
+            reason=entry.reason,
+            noted_at=entry.noted_at,
+        )
         for entry in entries
     ]
     return shapes.SubscriptionHistory(items=items, next_cursor=more)

@@ -316,17 +316,29 @@ def test_the_history_says_who_when_and_why_newest_first(desk: Desk, people: Cast
     assert desk.get(people.alice, path).json == {
         "items": [
             {"at": "2026-06-03T00:00:00Z", "plan": "forty", "status": "canceled", "by": f"user:{people.alice.id}",
-             "reason": "too slow"},
+             "reason": "too slow", "noted_at": "2026-06-03T00:00:00Z"},
             {"at": "2026-06-03T00:00:00Z", "plan": "forty", "status": "active", "by": "system",
-             "reason": "trial_ended"},
+             "reason": "trial_ended", "noted_at": "2026-06-03T00:00:00Z"},
             {"at": "2026-05-21T08:00:00Z", "plan": "forty", "status": "trialing", "by": f"admin:{people.ada.id}",
-             "reason": "changed"},
+             "reason": "changed", "noted_at": "2026-05-21T08:00:00Z"},
             {"at": "2026-05-20T00:00:00Z", "plan": "tried", "status": "trialing", "by": f"user:{people.alice.id}",
-             "reason": "subscribed"},
+             "reason": "subscribed", "noted_at": "2026-05-20T10:00:00Z"},
         ],
         "next_cursor": None,
     }  # fmt: skip
     assert desk.get(people.ada, path).status_code == 200
+
+
+def test_what_was_done_late_says_in_the_history_when_it_was_done(desk: Desk, alice: Person) -> None:
+    desk.at("2026-05-20T10:00")
+    number = desk.subscribe(alice, "tried")["id"]  # fourteen days
+    desk.change(alice, number, "ten", when="period_end")
+    desk.at("2026-07-15T09:30")
+    entries = desk.get(alice, f"/subscriptions/{number}/history").json["items"][::-1]
+    assert [(entry["at"], entry["reason"], entry["noted_at"]) for entry in entries] == [
+        ("2026-05-20T00:00:00Z", "subscribed", "2026-05-20T10:00:00Z"),
+        ("2026-06-03T00:00:00Z", "trial_ended", "2026-07-15T09:30:00Z"),
+    ]
 
 
 def test_the_history_is_read_a_page_at_a_time(desk: Desk, alice: Person) -> None:

@@ -34,6 +34,9 @@ CREATE INDEX billing_jobs_done ON billing_jobs (name, finished_at) WHERE state =
 -- What a user owes, and since when.
 CREATE INDEX invoices_owing ON invoices (user_id, due_on) WHERE status IN ('pending', 'overdue');
 
+-- When a change of ours was written down: what was done late says so. NULL: another program's.
+ALTER TABLE billing_status_history ADD COLUMN noted_at ${text};
+
 -- When each periodic work was begun last, and is next.
 CREATE TABLE billing_schedule (
     name ${text} PRIMARY KEY,
