@@ -105,7 +105,7 @@ def add(
         if cents > 0:
             _put_in(db, tenant_id, user_id, currency, cents)
         else:
-            execute(
+            taken = execute(
                 db,
                 """UPDATE billing_account_credits SET balance_cents = balance_cents + :cents
                     WHERE user_id = :user_id AND currency = :currency""",
@@ -113,6 +113,7 @@ def add(
                 user_id=user_id,
                 currency=currency,
             )
+            assert taken, "nothing is taken out of what was never put in"
         execute(
             db,
             _ENTRY,

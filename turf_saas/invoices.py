@@ -13,8 +13,6 @@ from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.many import named, parts, places
 from turf_saas.values import UserId
 
-STATUSES = ("pending", "paid", "overdue", "cancelled", "refunded")
-
 
 @dataclass(frozen=True)
 class Invoice:
