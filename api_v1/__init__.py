@@ -34,6 +34,7 @@ from api_v1.routes import (  # noqa: F401  register the routes
     pricing as _pricing,
     profile as _profile,
     quotas as _quotas,
+    stripe_webhook as _stripe_webhook,
     subscriptions as _subscriptions,
     transactions as _transactions,
     usage as _usage,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from api_v1.face_invoices import InvoicingFace
 from api_v1.runtime import HostJobs, Runtime
-from api_v1.telling import tell_issued, tell_what_time_brought
+from api_v1.telling import tell_issued, tell_notices, tell_what_time_brought
 from billing_db import Connection
 from turf_saas import jobs
 from turf_saas.errors import InvalidInput
@@ -27,7 +27,11 @@ HostJob = TypeVar("HostJob", bound=Callable[[Mapping[str, Any], Connection], Any
 def around(runtime: Runtime) -> Around:
     """What the work of this app needs to know."""
     return Around(
-        runtime.settings, runtime.tax_of, partial(tell_issued, runtime), partial(tell_what_time_brought, runtime)
+        runtime.settings,
+        runtime.tax_of,
+        partial(tell_issued, runtime),
+        partial(tell_what_time_brought, runtime),
+        partial(tell_notices, runtime),
     )
 
 

@@ -35,3 +35,17 @@ subscription_changed = _signals.signal("subscription-changed")
 
 # invoice: a turf_saas.invoices.Invoice, or a credit note (its kind says so), with its lines. Once, when it is issued.
 invoice_issued = _signals.signal("invoice-issued")
+
+# invoice: a turf_saas.invoices.Invoice as it is now; payment: the turf_saas.payments.Payment that brought it, or None
+# where nothing had to be paid any more.
+invoice_paid = _signals.signal("invoice-paid")
+
+# invoice: a turf_saas.invoices.Invoice; attempt: a turf_saas.payment_attempts.Attempt. Once per try to collect it.
+payment_failed = _signals.signal("payment-failed")
+
+
+def signal_named(name: str) -> NamedSignal:
+    """One of those above, by its name here: `invoice_paid`."""
+    found = _signals.get(name.replace("_", "-"))
+    assert found is not None, f"there is no signal {name}"
+    return found

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, cast
 
+from blinker import NamedSignal
 from flask import has_request_context
 
 import billing_db
 from api_v1.runtime import Runtime, at_end_of_request, current_request
-from api_v1.signals import invoice_issued, subscription_changed
+from api_v1.signals import invoice_issued, signal_named, subscription_changed
 from turf_saas import invoices, subscriptions
 from turf_saas.errors import NotFound
 from turf_saas.invoice_register import Issued
 from turf_saas.invoices import Invoice
+from turf_saas.notices import Notice
 from turf_saas.subscriptions import Subscription
 
 What = Literal[
@@ -32,6 +34,12 @@ def tell_issued(runtime: Runtime, issued: Iterable[Issued | Invoice]) -> None:
     if invoice_issued.receivers:  # a run issues thousands, and each is read for them
         ids = [one.id for one in issued]
         _when_it_is_over(lambda: _tell_issued(runtime, ids))
+
+
+def tell_notices(runtime: Runtime, notices: Sequence[Notice]) -> None:
+    """The same of what an event of the payment service, or a job, has brought."""
+    if notices:
+        _when_it_is_over(lambda: _tell_notices(runtime, notices))
 
 
 def _when_it_is_over(send: Callable[[], None]) -> None:
@@ -88,6 +96,20 @@ def _tell_issued(runtime: Runtime, ids: list[int]) -> None:
             continue  # taken back
         except Exception:
             runtime.app.logger.exception("invoice_issued could not be told, or a receiver failed")
+
+
+def _tell_notices(runtime: Runtime, notices: Sequence[Notice]) -> None:
+    for notice in notices:
+        _send(runtime, signal_named(notice.kind), **notice.about)
+
+
+def _send(runtime: Runtime, signal: NamedSignal, **about: Any) -> None:
+    """Each receiver by itself: what one cannot do harms no other."""
+    for receiver in signal.receivers_for(runtime.app):
+        try:
+            receiver(runtime.app, **about)
+        except Exception:
+            runtime.app.logger.exception("a receiver of %s failed", signal.name)
 
 
 def _is_committed(runtime: Runtime, subscription: Subscription) -> bool:

@@ -71,7 +71,7 @@ def read_query(model: type[Model]) -> Model:
 
 def read_body(shape: type[BaseModel] | Choice, *, most: int = MAX_BODY, optional: bool = False) -> BaseModel:
     """What was sent, checked. most: bytes. optional: no body at all is an empty object."""
-    raw = _read_raw(most) if optional else None
+    raw = read_raw(most) if optional else None
     if raw == b"":
         return validated(_model(shape, {}), {})
     if request.mimetype != "application/json" or request.mimetype_params.get("charset", "utf-8").lower() != "utf-8":
@@ -79,7 +79,7 @@ def read_body(shape: type[BaseModel] | Choice, *, most: int = MAX_BODY, optional
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Malformed("encoding_unsupported")
     if raw is None:
-        raw = _read_raw(most)
+        raw = read_raw(most)
     given = parse_json(raw)
     found = validated(_model(shape, given), given)
     if _HIDDEN.search(raw):
@@ -91,7 +91,7 @@ def _model(shape: type[BaseModel] | Choice, given: Any) -> type[BaseModel]:
     return shape.model_of(given) if isinstance(shape, Choice) else shape
 
 
-def _read_raw(most: int) -> bytes:
+def read_raw(most: int) -> bytes:
     # A host that allows less is right; one that allows more does so for its own uploads.
     limit = min(most, request.max_content_length or most)
     # One byte more: Werkzeug cuts a chunked body at its limit, and a body that was cut may well be JSON.

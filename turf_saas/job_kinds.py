@@ -13,6 +13,7 @@ from turf_saas import (
     reservations,
     rollover,
     schedule,
+    stripe_inbox,
     tenants,
     usage_check,
     usage_days,
@@ -126,6 +127,17 @@ def _day(work: Work, name: str) -> date:
         raise InvalidInput("date_invalid", field=name) from None
 
 
+def apply_event(work: Work) -> None:
+    """What Stripe told and could not be applied. Whatever fails is noted at the event, which is tried again or parked."""
+    event_id = int(work.payload["event_id"])
+    received = stripe_inbox.apply_again(work.db, work.now, work.around.settings, event_id)
+    if received is not None:
+        work.around.noticed(received.notices)
+    again = stripe_inbox.next_try(work.db, work.now, event_id)
+    if again is not None:
+        raise NotYet(again)
+
+
 KINDS = {
     "billing.mark_overdue": Kind(mark_overdue, by_itself=True),
     "billing.dun": Kind(dun, by_itself=True),
@@ -135,5 +147,6 @@ KINDS = {
     "billing.check_usage": Kind(check_usage, by_itself=True),
     "billing.purge": Kind(purge),
     "billing.aggregate_daily": Kind(aggregate_daily),
+    stripe_inbox.RETRY_JOB: Kind(apply_event, by_itself=True),
     "billing.generate_monthly_invoice": Kind(generate_monthly_invoice, by_itself=True),
 }

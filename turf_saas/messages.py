@@ -9,6 +9,7 @@ from turf_saas.messages_catalogue import CATALOGUE_MESSAGES
 from turf_saas.messages_explain import EXPLAIN_MESSAGES
 from turf_saas.messages_invoices import INVOICE_MESSAGES
 from turf_saas.messages_jobs import JOB_MESSAGES
+from turf_saas.messages_payments import PAYMENT_MESSAGES
 from turf_saas.messages_subscriptions import SUBSCRIPTION_MESSAGES
 
 LOCALES = ("fr", "en")
@@ -361,6 +362,7 @@ MESSAGES: dict[str, dict[str, str]] = {
     **EXPLAIN_MESSAGES,
     **INVOICE_MESSAGES,
     **JOB_MESSAGES,
+    **PAYMENT_MESSAGES,
     **SUBSCRIPTION_MESSAGES,
     # -- the reference host
     "demo_in_production": {

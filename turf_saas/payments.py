@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
 from turf_saas import account_credit, credit_notes, dunning, invoice_balances, invoice_register, invoices
@@ -41,6 +41,15 @@ class Payment:
     @property
     def left_cents(self) -> int:
         return self.amount_cents - self.refunded_cents
+
+
+class Source(NamedTuple):
+    """A gateway's payment: for what it is noted once, and what the gateway calls it."""
+
+    gateway: str
+    key: str
+    intent_id: str | None = None
+    charge_id: str | None = None
 
 
 class Received(NamedTuple):
@@ -84,32 +93,100 @@ def record_payment(
         raise InvalidInput("received_too_early", field="received_on", first=OLDEST.date().isoformat())
     with atomic(db):
         wanted = invoices.get_invoice(db, tenant_id, number)
-        live = find_live(db, wanted.user_id)
-        held = hold(db, live.id) if live is not None else None  # first, as whoever changes it
-        invoice_register.hold_register(db, tenant_id)  # as whoever issues: then invoices, then account credit
-        invoice = invoices.hold(db, wanted.id)
+        held, invoice = _hold(db, wanted)
         if invoice.kind == "credit_note" or invoice.status in ("cancelled", "refunded") or invoice.amount_cents < 0:
             raise Conflict("invoice_takes_no_payment", number=number, status=invoice.status)
         payment_id = insert_row(
             db,
             "billing_payments",
             "id",
-            tenant_id=tenant_id,
-            user_id=invoice.user_id,
-            invoice_id=invoice.id,
-            amount_cents=amount_cents,
-            currency=invoice.currency,
-            method=method,
-            reference=reference,
-            received_on=(received_on or today).isoformat(),
-            created_at=instant_text(now),
-            created_by=by,
+            **_row(now, invoice, amount_cents, method, reference, received_on or today, by),
         )
-        excess = amount_cents - invoice_balances.pay(db, now, invoice, amount_cents, by=by, reason=PAID)
-        if excess:
-            _to_account(db, now, invoice, payment_id, excess)
-        recovered = dunning.recover_payer(db, now, settings, held)
-        return Received(_get(db, tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess, recovered)
+        return _settle(db, now, settings, held, invoice, payment_id, amount_cents, by)
+
+
+def receive(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    wanted: Invoice,
+    source: Source,
+    *,
+    amount_cents: int,
+    method: Method,
+    by: str | None = None,
+) -> Received | None:
+    """The same of money that a gateway has taken; None where it was noted before.
+
+    It is here, whatever has become of the invoice: what that takes no more is account credit.
+    """
+    with atomic(db):
+        held, invoice = _hold(db, wanted)
+        values = {
+            **_row(now, invoice, amount_cents, method, source.intent_id, local_day(now, settings.timezone), by),
+            "gateway": source.gateway,
+            "gateway_key": source.key,
+            "stripe_payment_intent_id": source.intent_id,
+            "stripe_charge_id": source.charge_id,
+        }
+        names, params = ", ".join(values), ", ".join(f":{name}" for name in values)
+        row = fetch_one(
+            db,
+            f"INSERT INTO billing_payments ({names}) VALUES ({params}) ON CONFLICT DO NOTHING RETURNING id",  # noqa: S608
+            **values,
+        )
+        if row is None:
+            return None
+        return _settle(db, now, settings, held, invoice, int(row["id"]), amount_cents, by)
+
+
+def _hold(db: Connection, wanted: Invoice) -> tuple[Subscription | None, Invoice]:
+    """The user's subscription and the invoice, and nobody else changes either meanwhile."""
+    live = find_live(db, wanted.user_id)
+    held = hold(db, live.id) if live is not None else None  # first, as whoever changes it
+    invoice_register.hold_register(db, wanted.tenant_id)  # as whoever issues: then invoices, then account credit
+    return held, invoices.hold(db, wanted.id)
+
+
+def _row(
+    now: datetime,
+    invoice: Invoice,
+    amount_cents: int,
+    method: Method,
+    reference: str | None,
+    received_on: date,
+    by: str | None,
+) -> dict[str, Any]:
+    return {
+        "tenant_id": invoice.tenant_id,
+        "user_id": invoice.user_id,
+        "invoice_id": invoice.id,
+        "amount_cents": amount_cents,
+        "currency": invoice.currency,
+        "method": method,
+        "reference": reference,
+        "received_on": received_on.isoformat(),
+        "created_at": instant_text(now),
+        "created_by": by,
+    }
+
+
+def _settle(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    held: Subscription | None,
+    invoice: Invoice,
+    payment_id: int,
+    amount_cents: int,
+    by: str | None,
+) -> Received:
+    """It pays what is due, the rest is account credit, and whoever owes nothing too long any more is served again."""
+    excess = amount_cents - invoice_balances.pay(db, now, invoice, amount_cents, by=by, reason=PAID)
+    if excess:
+        _to_account(db, now, invoice, payment_id, excess)
+    recovered = dunning.recover_payer(db, now, settings, held)
+    return Received(_get(db, invoice.tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess, recovered)
 
 
 def refund(

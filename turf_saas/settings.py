@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from turf_saas import identifiers
@@ -55,6 +56,11 @@ class Settings:
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
+    stripe_tolerance: int = 300
+    stripe_accounts: tuple[str, ...] = ()
+    stripe_success_url: str = ""
+    stripe_cancel_url: str = ""
+    stripe_return_url: str = ""
     self_report: bool = False
     alert_thresholds: tuple[int, ...] = (80, 100)
     meter_methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -100,11 +106,18 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
         name: _parsed(name, given, _limit) for name, given in source.items() if name.startswith(LIMIT_PREFIX)
     }
     values["seller"] = _seller(source)
+    _refuse_elsewhere(values.get("stripe_secret_key", ""), values.get("stripe_api_base", ""))
     values["mentions"] = {
         name: _parsed(name, given, _text) for name, given in source.items() if name.startswith(MENTION_PREFIX) and given
     }
     values["timezone"] = _zone(values.get("timezone_name", "UTC"))
     return Settings(**values)
+
+
+def _refuse_elsewhere(key: str, api_base: str) -> None:
+    """A live key is shown to Stripe and to nobody else."""
+    if api_base and key.startswith(("sk_live_", "rk_live_")) and urlsplit(api_base).hostname != "api.stripe.com":
+        raise SettingsError("BILLING_STRIPE_API_BASE: with a live key only https://api.stripe.com is asked.")
 
 
 def secret_is_weak(secret: str | bytes) -> bool:
@@ -200,6 +213,9 @@ def _matching(pattern: str, what: str) -> Callable[[Any], str]:
     return parse
 
 
+_address = _matching(r"https?://\S{1,2000}", "an http:// or https:// address")
+
+
 def _read_by(read: Callable[[str], str | None], what: str) -> Callable[[Any], str]:
     def parse(given: Any) -> str:
         found = read(str(given))
@@ -276,7 +292,12 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "BILLING_OSS": ("oss", _flag),
     "STRIPE_SECRET_KEY": ("stripe_secret_key", _matching(r"(sk|rk)_\S{1,250}", "a key sk_… or rk_…")),
     "STRIPE_WEBHOOK_SECRET": ("stripe_webhook_secrets", _words),
-    "BILLING_STRIPE_API_BASE": ("stripe_api_base", _matching(r"https?://\S+", "an http:// or https:// address")),
+    "BILLING_STRIPE_API_BASE": ("stripe_api_base", _address),
+    "BILLING_STRIPE_TOLERANCE": ("stripe_tolerance", _integer(1, 600)),
+    "BILLING_STRIPE_ACCOUNTS": ("stripe_accounts", _choices(r"acct_[A-Za-z0-9]{1,250}", "accounts acct_…")),
+    "BILLING_STRIPE_SUCCESS_URL": ("stripe_success_url", _address),
+    "BILLING_STRIPE_CANCEL_URL": ("stripe_cancel_url", _address),
+    "BILLING_STRIPE_RETURN_URL": ("stripe_return_url", _address),
     "BILLING_SELF_REPORT": ("self_report", _flag),
     "BILLING_METER_METHODS": ("meter_methods", _choices(r"[A-Z]{3,10}", "HTTP methods, such as GET,POST")),
     "BILLING_METER_STATUSES": (

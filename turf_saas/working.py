@@ -18,6 +18,7 @@ from turf_saas import jobs, schedule
 from turf_saas.issuing import Told, untold
 from turf_saas.issuing_documents import TaxOf
 from turf_saas.jobs import LEASE, Job, LeaseLost
+from turf_saas.notices import Notice
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
 from turf_saas.subscriptions import Subscription
@@ -27,6 +28,7 @@ logger = logging.getLogger("turf_saas.billing")
 
 AT_ONCE = 20  # jobs claimed in one commit
 RENEWED_AFTER = LEASE / 5
+Noticed = Callable[[Sequence[Notice]], None]  # what was committed
 Changed = Callable[[Subscription, Subscription], None]  # what was committed: before and after
 
 
@@ -42,6 +44,10 @@ def unchanged(_before: Subscription, _after: Subscription) -> None:
     """Nobody is told."""
 
 
+def unnoticed(_notices: Sequence[Notice]) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class Around:
     """What work needs to know beside its payload: the settings, and what the host has handed in."""
@@ -50,6 +56,8 @@ class Around:
     tax_of: TaxOf | None = None
     told: Told = untold
     changed: Changed = unchanged
+    noticed: Noticed = unnoticed
+    gateway: Any = None  # what collects invoices
 
 
 class Lease:

@@ -110,13 +110,14 @@ def test_a_second_run_does_nothing_while_another_holds_every_lock(
 def test_the_record_says_what_was_applied_and_when(empty: Connection, settings: Settings) -> None:
     schema.migrate(empty, NOW, settings)
     recorded = rows(empty, "SELECT number, name, sha256, applied_at FROM billing_migrations")
-    first, second, third, fourth, fifth = schema.migrations(schema.engine(empty))
+    first, second, third, fourth, fifth, sixth = schema.migrations(schema.engine(empty))
     assert recorded == [
         (1, "foundation", first.sha256, "2026-06-01T08:00:00Z"),
         (2, "metering", second.sha256, "2026-06-01T08:00:00Z"),
         (3, "subscriptions", third.sha256, "2026-06-01T08:00:00Z"),
         (4, "invoices", fourth.sha256, "2026-06-01T08:00:00Z"),
         (5, "jobs", fifth.sha256, "2026-06-01T08:00:00Z"),
+        (6, "payments", sixth.sha256, "2026-06-01T08:00:00Z"),
     ]
 
 

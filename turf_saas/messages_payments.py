@@ -1,0 +1,19 @@
+"""What is said about payment services, in French and in English: a part of turf_saas/messages.py."""
+
+from __future__ import annotations
+
+PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
+    # -- what Stripe tells us
+    "stripe_not_configured": {
+        "fr": "Stripe n'est pas configuré ici.",
+        "en": "Stripe is not configured here.",
+    },
+    "stripe_signature_invalid": {
+        "fr": "Cette requête n'est pas signée par Stripe, ou elle est trop ancienne.",
+        "en": "This request is not signed by Stripe, or is too old.",
+    },
+    "stripe_event_invalid": {
+        "fr": "Ce n'est pas un événement de Stripe.",
+        "en": "This is no event of Stripe's.",
+    },
+}
