@@ -128,7 +128,7 @@ def _day(work: Work, name: str) -> date:
 
 
 def apply_event(work: Work) -> None:
-    """What Stripe told and could not be applied. Whatever fails is noted at the event, which is tried again or parked."""
+    """What Stripe told and could not be applied. What fails is noted at the event: it is tried again, or parked."""
     event_id = int(work.payload["event_id"])
     received = stripe_inbox.apply_again(work.db, work.now, work.around.settings, event_id)
     if received is not None:
