@@ -43,8 +43,16 @@ Who = tuple[str, Person, dict[str, str]]
 Place = tuple[str | int, ...]
 
 
+# Who posts is known by a signature on the bytes, and by nothing that a caller of ours could say.
+SIGNED = {"stripe_webhook", "payment_webhook"}
+
+
 def names(with_accounts: bool) -> list[str]:
-    return [operation.name for operation in OPERATIONS if with_accounts or not operation.accounts]
+    return [
+        operation.name
+        for operation in OPERATIONS
+        if (with_accounts or not operation.accounts) and operation.name not in SIGNED
+    ]
 
 
 ALL = [
@@ -237,7 +245,7 @@ def test_the_document_has_every_route_that_the_app_has(app: Flask, client: Flask
     """Nothing answers beside what is walked here: a route that is not in the document would not be tried."""
     shown = client.get(f"{PREFIX}/openapi.json").json["paths"]
     ids = {operation["operationId"] for methods in shown.values() for operation in methods.values()}
-    assert ids == set(names(with_accounts))
+    assert ids == set(names(with_accounts)) | SIGNED
     endpoints = {rule.endpoint.removeprefix("turf_saas_billing.") for rule in app.url_map.iter_rules()} - {"static"}
     assert {endpoint.removeprefix("tenant_") for endpoint in endpoints} - {"nothing_here"} == ids - {
         endpoint.removeprefix("tenant_") for endpoint in ids if endpoint.startswith("tenant_")
