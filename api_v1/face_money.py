@@ -9,7 +9,7 @@ from typing import Any
 
 from api_v1.face_subscriptions import BY, SubscribingFace, checked, text_of
 from api_v1.schemas_payments import CreditIn, ItemTerms, PaymentIn
-from api_v1.telling import tell, tell_issued
+from api_v1.telling import tell_issued, tell_paid
 from api_v1.wire import refuse_unstorable
 from billing_db import Connection
 from turf_saas import credit_notes, invoice_items, invoices, payments
@@ -62,8 +62,7 @@ class MoneyFace(SubscribingFace):
             received_on=given.received,
             by=by,
         )
-        if done.recovered is not None:
-            tell(runtime, done.recovered, "active")
+        tell_paid(runtime, done)
         return done
 
     def credit_note(

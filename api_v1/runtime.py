@@ -6,20 +6,21 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from flask import Flask, Request, current_app, has_request_context, request
 
 import billing_db
-from api_v1.signals import usage_threshold_reached
+from api_v1.signals import send, usage_threshold_reached
 from api_v1.token_memory import TokenMemory
 from billing_db import Connection
-from turf_saas import catalogue, clock, schema, tenants, thresholds
+from turf_saas import catalogue, clock, gateway_choice, schema, tenants, thresholds
 from turf_saas.errors import SettingsError, Unavailable
 from turf_saas.settings import Settings, read_settings, secret_is_weak
 from turf_saas.status import is_missing
+from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.users import UsersTable, get_users_table
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Runtime:
         self.app = app
         self.hooks = hooks
         self.settings = _settings_or_exit(app)
+        self.gateway = _gateway_or_exit(self.settings, hooks.gateway)
+        self.settings = replace(self.settings, gateway=gateway_choice.name_of(self.gateway))
+        own = self.gateway
+        self.stripe = own if isinstance(own, StripeGateway) else gateway_choice.stripe_of(self.settings)
         self.tokens = TokenMemory()
         self.told_that_nobody_is_known = False
         self.metered_prefixes = hooks.prefixes
@@ -146,10 +151,7 @@ class Runtime:
 
     def _tell(self, crossings: Sequence[thresholds.Crossing]) -> int:
         for crossing in crossings:
-            try:
-                usage_threshold_reached.send(self.app, crossing=crossing)
-            except Exception:
-                self.app.logger.exception("a receiver of usage_threshold_reached failed")
+            send(self.app, usage_threshold_reached, crossing=crossing)
         return len(crossings)
 
     def _tell_later(self) -> None:
@@ -220,6 +222,13 @@ def _settings_or_exit(app: Flask) -> Settings:
     if settings.production and secret and secret_is_weak(secret):
         refuse_start("JWT_SECRET_KEY is known or shorter than 32 bytes: production needs a secret one.")
     return settings
+
+
+def _gateway_or_exit(settings: Settings, given: Any) -> gateway_choice.Chosen:
+    try:
+        return gateway_choice.choose(settings, given)
+    except SettingsError as error:
+        refuse_start(str(error))
 
 
 def jwt_secret(app: Flask) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from blinker import ANY, NamedSignal, Namespace
+from flask import Flask
 
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
@@ -36,12 +37,34 @@ subscription_changed = _signals.signal("subscription-changed")
 # invoice: a turf_saas.invoices.Invoice, or a credit note (its kind says so), with its lines. Once, when it is issued.
 invoice_issued = _signals.signal("invoice-issued")
 
-# invoice: a turf_saas.invoices.Invoice as it is now; payment: the turf_saas.payments.Payment that brought it, or None
-# where nothing had to be paid any more.
+# invoice: a turf_saas.invoices.Invoice as it is now; payment: the turf_saas.payments.Payment that brought the last of
+# it, or None where account credit has paid it when it was issued. Once, when it is paid, by whatever way.
 invoice_paid = _signals.signal("invoice-paid")
 
 # invoice: a turf_saas.invoices.Invoice; attempt: a turf_saas.payment_attempts.Attempt. Once per try to collect it.
 payment_failed = _signals.signal("payment-failed")
+
+# The same where the payer has to confirm it at his bank: the invoice's payment_url leads him there.
+payment_action_required = _signals.signal("payment-action-required")
+
+# payment: a turf_saas.payments.Payment; refund: a turf_saas.refunds.Refund. Once, when money of it goes back.
+payment_refunded = _signals.signal("payment-refunded")
+
+# The same when the money could not go back: it is the payer's account credit again.
+refund_failed = _signals.signal("refund-failed")
+
+# payment: a turf_saas.payments.Payment; dispute: a turf_saas.stripe_disputes.Dispute. Once, when it begins.
+payment_disputed = _signals.signal("payment-disputed")
+
+# The same when it is over: its status says how, "won", "lost" or "warning_closed".
+dispute_closed = _signals.signal("dispute-closed")
+
+# reason: in a sentence; event: the turf_saas.stripe_applying.Event that contradicts what we know; invoice: the
+# turf_saas.invoices.Invoice that it is about, or None. Nothing was booked to it: somebody has to look.
+payment_mismatch = _signals.signal("payment-mismatch")
+
+# subscription: a turf_saas.subscriptions.Subscription whose trial ends in a few days, as Stripe tells it.
+trial_will_end = _signals.signal("trial-will-end")
 
 
 def signal_named(name: str) -> NamedSignal:
@@ -49,3 +72,14 @@ def signal_named(name: str) -> NamedSignal:
     found = _signals.get(name.replace("_", "-"))
     assert found is not None, f"there is no signal {name}"
     return found
+
+
+def send(app: Flask, signal: NamedSignal, **about: Any) -> None:
+    """Each receiver by itself: what one cannot do is in the log, and harms no other and nobody who waits."""
+    if signal.is_muted:
+        return
+    for receiver in signal.receivers_for(app):
+        try:
+            app.ensure_sync(receiver)(app, **about)
+        except Exception:
+            app.logger.exception("a receiver of %s failed", signal.name.replace("-", "_"))

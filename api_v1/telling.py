@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from blinker import NamedSignal
 from flask import has_request_context
 
 import billing_db
 from api_v1.runtime import Runtime, at_end_of_request, current_request
-from api_v1.signals import invoice_issued, signal_named, subscription_changed
-from turf_saas import invoices, subscriptions
+from api_v1.signals import invoice_issued, invoice_paid, send, signal_named
+from turf_saas import invoices, notices as notes
 from turf_saas.errors import NotFound
 from turf_saas.invoice_register import Issued
 from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
+from turf_saas.payments import Received
 from turf_saas.subscriptions import Subscription
 
 What = Literal[
@@ -30,10 +30,18 @@ def tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
 
 
 def tell_issued(runtime: Runtime, issued: Iterable[Issued | Invoice]) -> None:
-    """The same of what was issued: invoices and credit notes."""
-    if invoice_issued.receivers:  # a run issues thousands, and each is read for them
+    """The same of what was issued: invoices and credit notes, and those that account credit has paid at once."""
+    if invoice_issued.receivers or invoice_paid.receivers:  # a run issues thousands, and each is read for them
         ids = [one.id for one in issued]
         _when_it_is_over(lambda: _tell_issued(runtime, ids))
+
+
+def tell_paid(runtime: Runtime, received: Received) -> None:
+    """The same of money that was noted by hand: what it has paid, and whoever is served again by it."""
+    if received.recovered is not None:
+        tell(runtime, received.recovered, "active")
+    if received.has_paid_it:
+        tell_notices(runtime, [Notice("invoice_paid", {"invoice": received.invoice, "payment": received.payment})])
 
 
 def tell_notices(runtime: Runtime, notices: Sequence[Notice]) -> None:
@@ -79,48 +87,37 @@ def word_for(seen: Subscription, changed: Subscription) -> What:
 
 
 def _tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
-    try:
-        if _is_committed(runtime, subscription):
-            subscription_changed.send(runtime.app, subscription=subscription, what=what)
-    except Exception:
-        runtime.app.logger.exception("subscription_changed could not be told, or a receiver failed")
+    _tell_notices(runtime, [Notice("subscription_changed", {"subscription": subscription, "what": what})])
 
 
 def _tell_issued(runtime: Runtime, ids: list[int]) -> None:
     for invoice_id in ids:
         try:
             db = runtime.db()
-            if not billing_db.in_transaction(db):
-                invoice_issued.send(runtime.app, invoice=invoices.get_by_id(db, invoice_id))
+            if billing_db.in_transaction(db):
+                continue
+            invoice = invoices.get_by_id(db, invoice_id)
         except NotFound:
             continue  # taken back
-        except Exception:
-            runtime.app.logger.exception("invoice_issued could not be told, or a receiver failed")
+        except billing_db.DatabaseError:
+            runtime.app.logger.exception("invoice_issued could not be told")
+            continue
+        send(runtime.app, invoice_issued, invoice=invoice)
+        if invoice.status == "paid" and invoice.kind != "credit_note":
+            send(runtime.app, invoice_paid, invoice=invoice, payment=None)
 
 
 def _tell_notices(runtime: Runtime, notices: Sequence[Notice]) -> None:
+    """What everybody can see by now. Of what a transaction of ours still holds open, only we could."""
     for notice in notices:
-        _send(runtime, signal_named(notice.kind), **notice.about)
-
-
-def _send(runtime: Runtime, signal: NamedSignal, **about: Any) -> None:
-    """Each receiver by itself: what one cannot do harms no other."""
-    for receiver in signal.receivers_for(runtime.app):
+        signal = signal_named(notice.kind)
+        if not signal.receivers:
+            continue
         try:
-            receiver(runtime.app, **about)
-        except Exception:
-            runtime.app.logger.exception("a receiver of %s failed", signal.name)
-
-
-def _is_committed(runtime: Runtime, subscription: Subscription) -> bool:
-    """Whether everybody sees the change. Of what a transaction of ours still holds open, only we do."""
-    db = runtime.db()
-    if billing_db.in_transaction(db):
-        return False
-    try:
-        return (
-            subscriptions.get_subscription(db, subscription.tenant_id, subscription.id).revision
-            >= subscription.revision
-        )
-    except NotFound:
-        return False
+            db = runtime.db()
+            committed = not billing_db.in_transaction(db) and notes.is_committed(db, notice)
+        except billing_db.DatabaseError:
+            runtime.app.logger.exception("%s could not be told", notice.kind)
+            continue
+        if committed:
+            send(runtime.app, signal, **notice.about)

@@ -60,6 +60,11 @@ class Received(NamedTuple):
     excess_cents: int
     recovered: Subscription | None = None
 
+    @property
+    def has_paid_it(self) -> bool:
+        """Whether this payment was the last of what the invoice needed."""
+        return self.invoice.status == "paid" and self.excess_cents < self.payment.amount_cents
+
 
 class Refunded(NamedTuple):
     """A payment after a refund, its invoice, and the credit note that the refund needed."""

@@ -10,7 +10,7 @@ from api_v1.cursors import read_cursor
 from api_v1.lists import page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from api_v1.telling import tell, tell_issued
+from api_v1.telling import tell_issued, tell_paid
 from turf_saas import payments
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
@@ -46,8 +46,7 @@ def record_payment(caller: Caller, number: str, body: shapes.PaymentIn) -> Any:
         received_on=body.received,
         by=f"admin:{caller.user_id}",
     )
-    if done.recovered is not None:
-        tell(runtime, done.recovered, "active")
+    tell_paid(runtime, done)
     return shapes.PaymentReceived(
         **_fields(done.payment), excess_cents=done.excess_cents, invoice=_settled(done.invoice)
     )
