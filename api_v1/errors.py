@@ -12,7 +12,7 @@ from api_v1.quota_headers import refusal_fields, refusal_headers
 from api_v1.runtime import current_runtime
 from api_v1.wire import json_response
 from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUnavailable
-from turf_saas import errors
+from turf_saas import errors, gateways
 from turf_saas.admission import QuotaExceeded
 from turf_saas.messages import LOCALES, say
 
@@ -27,6 +27,7 @@ STATUS: dict[type[errors.BillingError], int] = {
     errors.Conflict: 409,
     errors.InvalidInput: 422,
     errors.TooMany: 429,
+    gateways.GatewayFailed: 502,
     errors.Unavailable: 503,
 }
 HTTP_CODES = {

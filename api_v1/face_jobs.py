@@ -32,6 +32,8 @@ def around(runtime: Runtime) -> Around:
         partial(tell_issued, runtime),
         partial(tell_what_time_brought, runtime),
         partial(tell_notices, runtime),
+        runtime.gateway,
+        runtime.stripe,
     )
 
 

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
+    # -- what a gateway does not do
+    "gateway_failed": {
+        "fr": "Le service de paiement n'a pas fait ce qui était demandé. Réessayez plus tard.",
+        "en": "The payment service did not do what was asked. Try again later.",
+    },
+    "card_declined": {
+        "fr": "Le paiement a été refusé par la banque.",
+        "en": "The payment was declined by the bank.",
+    },
     # -- what Stripe tells us
     "stripe_not_configured": {
         "fr": "Stripe n'est pas configuré ici.",

@@ -61,6 +61,7 @@ class Settings:
     stripe_success_url: str = ""
     stripe_cancel_url: str = ""
     stripe_return_url: str = ""
+    gateway: str = "manual"  # who collects invoices: set where the host hands in one
     self_report: bool = False
     alert_thresholds: tuple[int, ...] = (80, 100)
     meter_methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -75,6 +76,11 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.env == "production"
+
+    @property
+    def collects(self) -> bool:
+        """Whether what is issued is sent to somebody who collects it."""
+        return self.gateway != "manual"
 
     def meters(self, method: str, status: int) -> bool:
         """Whether an answer of the host counts. 429 is in no class: it says that nothing was done."""
@@ -110,6 +116,7 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
     values["mentions"] = {
         name: _parsed(name, given, _text) for name, given in source.items() if name.startswith(MENTION_PREFIX) and given
     }
+    values["gateway"] = "stripe" if values.get("stripe_secret_key") else "manual"
     values["timezone"] = _zone(values.get("timezone_name", "UTC"))
     return Settings(**values)
 

@@ -21,6 +21,7 @@ from turf_saas.jobs import LEASE, Job, LeaseLost
 from turf_saas.notices import Notice
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import Settings
+from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.subscriptions import Subscription
 from turf_saas.values import parse_instant
 
@@ -38,6 +39,10 @@ class NotYet(Exception):
     def __init__(self, until: datetime) -> None:
         super().__init__(until)
         self.until = until
+
+
+class Park(Exception):
+    """Trying again makes no sense before somebody has looked: the job is parked."""
 
 
 def unchanged(_before: Subscription, _after: Subscription) -> None:
@@ -58,6 +63,7 @@ class Around:
     changed: Changed = unchanged
     noticed: Noticed = unnoticed
     gateway: Any = None  # what collects invoices
+    stripe: StripeGateway | None = None  # there, too, when something else collects
 
 
 class Lease:
@@ -220,6 +226,9 @@ def _work(work: Work, clock: Callable[[], datetime], kinds: Kinds, ran: Ran) -> 
     except NotYet as early:
         jobs.put_off(db, job, early.until)
         ran.put_off += 1
+    except Park as parked:
+        logger.error("job %s (%s) is parked: %s", job.id, job.name, parked)
+        _note(ran, jobs.fail(db, clock(), job, str(parked), park=True))
     except Exception as error:  # when not even that can be written, its lease will end
         if in_transaction(db):
             db.rollback()

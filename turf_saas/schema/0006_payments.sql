@@ -29,6 +29,9 @@ CREATE TABLE billing_stripe_objects (
     rank ${int} NOT NULL DEFAULT 0
 );
 
+-- By what name this database is told from others at the same account of Stripe's: drawn when it is first needed.
+ALTER TABLE billing_installation ADD COLUMN stripe_name TEXT;
+
 -- Each call that changes something at Stripe: written down before it is made. subject: 'invoice:12', 'user:5'. A new
 -- version has a new key: the old one may have been forgotten there, or have an answer that is no answer.
 CREATE TABLE billing_stripe_calls (
@@ -65,6 +68,9 @@ CREATE TABLE billing_gateway_invoices (
     next_attempt_at ${text},
     first_failed_at ${text},
     last_error TEXT,
+    -- The job that brings the gateway to where it should be, until when: one at a time.
+    held_by ${int},
+    held_until ${text},
     created_at ${text} NOT NULL,
     updated_at ${text} NOT NULL
 );

@@ -1,0 +1,89 @@
+"""Users as customers of Stripe's: made there once, and known by our own record alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billing_db import Connection, Row, atomic, execute, fetch_one
+from turf_saas import stripe_calls
+from turf_saas.stripe_gateway import StripeGateway
+from turf_saas.stripe_objects import Json, metadata_of, sid
+from turf_saas.values import UserId, instant_text
+
+APP = "turf_saas"  # what our objects say of themselves at Stripe
+LOOKED_AT = 1_000  # customers without an address of theirs, the newest first
+
+
+def ensure_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant_id: int, user_id: UserId) -> str:
+    """The id of the user's customer at Stripe, who is made there when there is none."""
+    known = find_customer_id(db, user_id)
+    if known is not None:
+        return known
+    row = _row(db, user_id)
+    mine = {"app": APP, "installation": stripe_calls.installation(db), "local_user_id": str(user_id)}
+    stripe_calls.make(
+        db,
+        now,
+        tenant_id,
+        f"user:{user_id}",
+        "customer",
+        _params(row, mine),
+        stripe.create_customer,
+        find=lambda: _find(stripe, row, mine),
+        and_then=lambda customer: _note(db, now, tenant_id, user_id, customer),
+        again=True,  # one that was made and is not known any more was deleted there
+    )
+    found = find_customer_id(db, user_id)
+    assert found is not None, "it was noted with the answer"
+    return found
+
+
+def find_customer_id(db: Connection, user_id: UserId) -> str | None:
+    row = fetch_one(db, "SELECT stripe_customer_id FROM billing_accounts WHERE user_id = :id", id=user_id)
+    return row["stripe_customer_id"] if row is not None else None
+
+
+def _row(db: Connection, user_id: UserId) -> Row | None:
+    return fetch_one(
+        db,
+        "SELECT email, name, address, zip, city, country, locale FROM billing_accounts WHERE user_id = :id",
+        id=user_id,
+    )
+
+
+def _params(row: Row | None, mine: dict[str, str]) -> Json:
+    """What is known of him, for Stripe's own pages and mails."""
+    if row is None:
+        return {"metadata": mine}
+    address = {"line1": row["address"], "postal_code": row["zip"], "city": row["city"], "country": row["country"]}
+    said: dict[str, Any] = {
+        "name": row["name"],
+        "email": row["email"],
+        "address": {name: value for name, value in address.items() if value} if row["address"] else None,
+        "preferred_locales": [row["locale"]] if row["locale"] else None,
+    }
+    return {**{name: value for name, value in said.items() if value}, "metadata": mine}
+
+
+def _find(stripe: StripeGateway, row: Row | None, mine: dict[str, str]) -> Json | None:
+    """The one that an earlier call has made, though nobody heard of it."""
+    email = {"email": row["email"]} if row is not None and row["email"] else {}
+    made = stripe.list("customers", most=LOOKED_AT, **email)
+    return next((one for one in made if mine.items() <= metadata_of(one).items()), None)
+
+
+def _note(db: Connection, now: datetime, tenant_id: int, user_id: UserId, customer: Json) -> None:
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_accounts (user_id, tenant_id, stripe_customer_id, created_at, updated_at)
+               VALUES (:user_id, :tenant_id, :customer, :now, :now)
+               ON CONFLICT (user_id) DO UPDATE
+                  SET stripe_customer_id = excluded.stripe_customer_id
+                WHERE billing_accounts.stripe_customer_id IS NULL""",
+            user_id=user_id,
+            tenant_id=tenant_id,
+            customer=sid(customer),
+            now=instant_text(now),
+        )
