@@ -20,6 +20,7 @@ from billing_db import Connection
 from tests import cast as the_cast, postgres, require
 from tests.answers import hold_to_document
 from tests.cast import SECRET, Cast, Person
+from tests.stripe import stripe_client, stripe_fake  # noqa: F401  fixtures
 from turf_saas import schema
 from turf_saas.settings import read_settings
 

@@ -1,0 +1,1 @@
+"""Stripe on loopback is held against the true SDK, over sockets."""
