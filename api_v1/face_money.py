@@ -8,14 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 from api_v1.face_subscriptions import BY, SubscribingFace, checked, text_of
-from api_v1.schemas_payments import CreditIn, ItemTerms, PaymentIn
-from api_v1.telling import tell_issued, tell_paid
+from api_v1.schemas_payments import CreditIn, ItemTerms, PaymentIn, RefundIn
+from api_v1.telling import tell_issued, tell_paid, tell_refunded
 from api_v1.wire import refuse_unstorable
 from billing_db import Connection
-from turf_saas import credit_notes, invoice_items, invoices, payments
+from turf_saas import credit_notes, invoice_items, invoices, payments, refunds
 from turf_saas.invoice_items import Item
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Method, Received
+from turf_saas.refunds import Refunded
 from turf_saas.users import User
 from turf_saas.values import UserId
 
@@ -63,6 +64,27 @@ class MoneyFace(SubscribingFace):
             by=by,
         )
         tell_paid(runtime, done)
+        return done
+
+    def refund_payment(
+        self,
+        payment_id: int,
+        amount_cents: int | None = None,
+        *,
+        tenant_id: int = 1,
+        by: str = BY,
+        db: Any = None,
+    ) -> Refunded:
+        """Money of a payment goes out again, all that is left of it by default: (payment, invoice, credit_note, refund).
+
+        What Stripe has taken is sent back by a job; the others somebody has to send himself.
+        """
+        runtime, lent = self._runtime(), self._lent(db)
+        given = checked(RefundIn, amount_cents=amount_cents)
+        done = refunds.refund(
+            lent, runtime.now(), runtime.settings, tenant_id, payment_id, amount_cents=given.amount_cents, by=by
+        )
+        tell_refunded(runtime, done)
         return done
 
     def credit_note(

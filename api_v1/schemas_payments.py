@@ -23,6 +23,7 @@ from turf_saas.credit_notes import LineWish
 from turf_saas.money import MAX_CENTS, is_currency
 from turf_saas.payments import Method
 from turf_saas.prices import MAX_UNIT_AMOUNT
+from turf_saas.refunds import Status as RefundStatus
 from turf_saas.values import UserId
 
 MAX_TEXT = 500
@@ -152,9 +153,18 @@ class PaymentReceived(PaymentOut):
     invoice: PaidInvoice
 
 
+class RefundOut(Output):
+    """Money that a gateway sends back."""
+
+    id: int = Field(json_schema_extra={"format": "int64"})
+    status: RefundStatus
+    amount_cents: Cents
+
+
 class PaymentRefunded(PaymentOut):
     credit_note: str | None = Field(description="The number of the one that the refund needed")
     invoice: PaidInvoice | None
+    refund: RefundOut | None = Field(description="Of a payment that a gateway has taken; null where it is noted by hand")
 
 
 class Payments(Output):
@@ -183,7 +193,7 @@ class CreditEntryOut(Output):
     id: int = Field(json_schema_extra={"format": "int64"})
     kind: EntryKind = Field(
         description="excess: paid and not due; credit_note: given back of what was paid; applied: it has paid an "
-        "invoice; refund: it has gone out"
+        "invoice; refund: it has gone out, or has come back"
     )
     amount_cents: Cents = Field(description="Negative where it went")
     currency: str

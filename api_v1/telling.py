@@ -16,6 +16,7 @@ from turf_saas.invoice_register import Issued
 from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
 from turf_saas.payments import Received
+from turf_saas.refunds import Refunded
 from turf_saas.subscriptions import Subscription
 
 What = Literal[
@@ -42,6 +43,14 @@ def tell_paid(runtime: Runtime, received: Received) -> None:
         tell(runtime, received.recovered, "active")
     if received.has_paid_it:
         tell_notices(runtime, [Notice("invoice_paid", {"invoice": received.invoice, "payment": received.payment})])
+
+
+def tell_refunded(runtime: Runtime, done: Refunded) -> None:
+    """The same of money that goes back. What a gateway has to send is told when that is done."""
+    if done.credit_note is not None:
+        tell_issued(runtime, [done.credit_note])
+    if done.refund is None or done.refund.status == "succeeded":
+        tell_notices(runtime, [Notice("payment_refunded", {"payment": done.payment, "refund": done.refund})])
 
 
 def tell_notices(runtime: Runtime, notices: Sequence[Notice]) -> None:

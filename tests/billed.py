@@ -12,7 +12,7 @@ from typing import Any
 
 from billing_db import Connection
 from tests.cast import Cast, Person
-from turf_saas import catalogue, credit_notes, discounts, issuing, payments, usage
+from turf_saas import catalogue, credit_notes, discounts, issuing, payments, refunds, usage
 from turf_saas.catalogue import PlanDraft
 from turf_saas.demo import SELLER
 from turf_saas.plans import PlanLimit
@@ -89,7 +89,7 @@ def bill(db: Connection, people: Cast) -> None:
     usage.correct_event(db, at(5, 10), SETTINGS, 1, reports, -150)
     issue(db, at(6, 1, 3))
     credit_notes.credit_invoice(db, at(6, 2), SETTINGS, 1, "FACT-202605-0001", amount_cents=1_200, reason="gift")
-    payments.refund(db, at(6, 3), SETTINGS, 1, 1, amount_cents=500)
+    refunds.refund(db, at(6, 3), SETTINGS, 1, 1, amount_cents=500)
 
 
 def issue(db: Connection, now: datetime) -> None:

@@ -1,7 +1,4 @@
-"""Payments: money that came in for an invoice, and money that goes out again.
-
-What a payment exceeds the invoice by is account credit; a refund is taken from there.
-"""
+"""Payments: money that came in for an invoice. What it exceeds the invoice by is account credit."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
-from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
-from turf_saas import account_credit, credit_notes, dunning, invoice_balances, invoice_register, invoices
+from billing_db import Connection, Row, atomic, fetch_all, fetch_one
+from turf_saas import account_credit, dunning, invoice_balances, invoice_register, invoices
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import insert_row
 from turf_saas.invoices import Invoice
@@ -19,14 +16,15 @@ from turf_saas.subscriptions import Subscription, find_live, hold
 from turf_saas.values import OLDEST, UserId, instant_text, local_day
 
 Method = Literal["transfer", "card", "direct_debit", "check", "cash", "other"]
-PAID, REFUNDED = "payment", "refund"  # why an invoice changed its status
+PAID = "payment"  # why an invoice changed its status
 
 
 @dataclass(frozen=True)
 class Payment:
-    """Money that came in. `refunded_cents` of it have gone out again."""
+    """Money that came in. `refunded_cents` of it have gone out again. gateway: who has taken it; None: by hand."""
 
     id: int
+    tenant_id: int
     user_id: UserId
     invoice_id: int | None
     invoice_number: str | None
@@ -36,6 +34,10 @@ class Payment:
     reference: str | None
     received_on: str
     refunded_cents: int
+    gateway: str | None
+    gateway_key: str | None
+    stripe_payment_intent_id: str | None
+    stripe_charge_id: str | None
     created_at: str
 
     @property
@@ -64,14 +66,6 @@ class Received(NamedTuple):
     def has_paid_it(self) -> bool:
         """Whether this payment was the last of what the invoice needed."""
         return self.invoice.status == "paid" and self.excess_cents < self.payment.amount_cents
-
-
-class Refunded(NamedTuple):
-    """A payment after a refund, its invoice, and the credit note that the refund needed."""
-
-    payment: Payment
-    invoice: Invoice | None
-    credit_note: Invoice | None
 
 
 def record_payment(
@@ -189,41 +183,11 @@ def _settle(
     """It pays what is due, the rest is account credit, and whoever owes nothing too long any more is served again."""
     excess = amount_cents - invoice_balances.pay(db, now, invoice, amount_cents, by=by, reason=PAID)
     if excess:
-        _to_account(db, now, invoice, payment_id, excess)
+        to_account(db, now, invoice, payment_id, excess)
     recovered = dunning.recover_payer(db, now, settings, held)
-    return Received(_get(db, invoice.tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess, recovered)
-
-
-def refund(
-    db: Connection,
-    now: datetime,
-    settings: Settings,
-    tenant_id: int,
-    payment_id: int,
-    *,
-    amount_cents: int | None = None,
-    by: str | None = None,
-) -> Refunded:
-    """Money of a payment goes out: this much, or all that has not gone yet. It is taken from the account credit.
-
-    What is not there is first given back by a credit note on the payment's invoice; one that is still open owes it
-    again instead. Conflict, and nothing done, where neither covers it.
-    """
-    with atomic(db):
-        invoice_register.hold_register(db, tenant_id)
-        payment = _get(db, tenant_id, payment_id)
-        cents = payment.left_cents if amount_cents is None else amount_cents
-        if not 1 <= cents <= payment.left_cents:
-            raise Conflict("refund_too_large", left_cents=payment.left_cents)
-        held = invoices.hold(db, payment.invoice_id) if payment.invoice_id is not None else None
-        there = account_credit.balance_of(db, payment.user_id, payment.currency)
-        note = _free(db, now, settings, payment, held, cents, there, by) if cents > there else None
-        _pay_out(db, now, tenant_id, payment, cents)
-        invoice = invoices.get_by_id(db, held.id) if held is not None else None
-        if invoice is not None and _is_all_out(db, invoice):
-            invoice_balances.move(db, now, invoice, "refunded", by=by, reason=REFUNDED)
-            invoice = invoices.get_by_id(db, invoice.id)
-        return Refunded(_get(db, tenant_id, payment_id), invoice, note)
+    return Received(
+        get_payment(db, invoice.tenant_id, payment_id), invoices.get_by_id(db, invoice.id), excess, recovered
+    )
 
 
 def list_payments(
@@ -252,7 +216,7 @@ def list_payments(
 _FROM = """SELECT p.*, i.invoice_number FROM billing_payments AS p LEFT JOIN invoices AS i ON i.id = p.invoice_id"""
 
 
-def _get(db: Connection, tenant_id: int, payment_id: int) -> Payment:
+def get_payment(db: Connection, tenant_id: int, payment_id: int) -> Payment:
     row = fetch_one(db, f"{_FROM} WHERE p.tenant_id = :tenant_id AND p.id = :id", tenant_id=tenant_id, id=payment_id)
     if row is None:
         raise NotFound("payment_not_found")
@@ -263,7 +227,7 @@ def _payment(row: Row) -> Payment:
     return Payment(**{name: row[name] for name in Payment.__dataclass_fields__})
 
 
-def _to_account(db: Connection, now: datetime, invoice: Invoice, payment_id: int, cents: int) -> None:
+def to_account(db: Connection, now: datetime, invoice: Invoice, payment_id: int, cents: int) -> None:
     account_credit.add(
         db,
         now,
@@ -275,67 +239,3 @@ def _to_account(db: Connection, now: datetime, invoice: Invoice, payment_id: int
         invoice_id=invoice.id,
         payment_id=payment_id,
     )
-
-
-# -- money that goes out ---------------------------------------------------------------------------------
-
-
-def _free(
-    db: Connection,
-    now: datetime,
-    settings: Settings,
-    payment: Payment,
-    invoice: Invoice | None,
-    cents: int,
-    there: int,
-    by: str | None,
-) -> Invoice | None:
-    """What the account credit lacks comes from the invoice: it is due again, or a credit note gives it back."""
-    lacking = cents - there
-    is_open = invoice is not None and invoice.status in invoice_balances.OPEN
-    on_it = invoice.paid_cents if invoice is not None and (is_open or invoice.is_ours) else 0
-    if invoice is None or lacking > on_it:
-        raise Conflict("refund_not_covered", left_cents=there + on_it)
-    if is_open:
-        invoice_balances.take_back(db, invoice, lacking)
-        _to_account(db, now, invoice, payment.id, lacking)
-        return None
-    return credit_notes.credit_invoice(
-        db, now, settings, invoice.tenant_id, invoice.number, amount_cents=lacking, reason=REFUNDED, by=by
-    )
-
-
-def _pay_out(db: Connection, now: datetime, tenant_id: int, payment: Payment, cents: int) -> None:
-    """Out of the account credit, and into the ledger. The CHECK lets no more go out than came in."""
-    account_credit.add(db, now, tenant_id, payment.user_id, payment.currency, -cents, "refund", payment_id=payment.id)
-    execute(
-        db,
-        "UPDATE billing_payments SET refunded_cents = refunded_cents + :cents WHERE id = :id",
-        cents=cents,
-        id=payment.id,
-    )
-    insert_row(
-        db,
-        "transactions",
-        "id",
-        tenant_id=tenant_id,
-        user_id=payment.user_id,
-        invoice_id=payment.invoice_id,
-        type="refund",
-        amount_cents=cents,
-        currency=payment.currency,
-        description=payment.reference or payment.invoice_number,
-        created_at=instant_text(now),
-    )
-
-
-def _is_all_out(db: Connection, invoice: Invoice) -> bool:
-    """Whether nothing is paid of it any more, and all that was paid for it has gone out."""
-    if invoice.status != "paid" or invoice.paid_cents:
-        return False
-    row = fetch_one(
-        db,
-        "SELECT COUNT(*) AS kept FROM billing_payments WHERE invoice_id = :id AND refunded_cents < amount_cents",
-        id=invoice.id,
-    )
-    return row is not None and not row["kept"]

@@ -1,4 +1,4 @@
-"""Payments received outside Stripe, and their refunds."""
+"""Payments, by hand or by a gateway, and their refunds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from api_v1.cursors import read_cursor
 from api_v1.lists import page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
-from api_v1.telling import tell_issued, tell_paid
-from turf_saas import payments
+from api_v1.telling import tell_paid, tell_refunded
+from turf_saas import payments, refunds
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
+from turf_saas.refunds import Refund
 
 
 @route(
@@ -67,9 +68,12 @@ def record_payment(caller: Caller, number: str, body: shapes.PaymentIn) -> Any:
 def refund_payment(caller: Caller, payment_id: int, body: shapes.RefundIn) -> Any:
     """It is taken from the account credit. What that lacks is given back by a credit note on the payment's invoice
     first; an invoice that is still open owes it again instead. Where neither covers it: 409, and nothing is done.
+
+    What Stripe has taken a job sends back through Stripe: `refund.status` is `pending` until then. What cannot be sent
+    is the user's account credit.
     """
     runtime = current_runtime()
-    done = payments.refund(
+    done = refunds.refund(
         runtime.db(),
         runtime.now(),
         runtime.settings,
@@ -78,12 +82,12 @@ def refund_payment(caller: Caller, payment_id: int, body: shapes.RefundIn) -> An
         amount_cents=body.amount_cents,
         by=f"admin:{caller.user_id}",
     )
-    if done.credit_note is not None:
-        tell_issued(runtime, [done.credit_note])
+    tell_refunded(runtime, done)
     return shapes.PaymentRefunded(
         **_fields(done.payment),
         credit_note=done.credit_note.number if done.credit_note is not None else None,
         invoice=_settled(done.invoice) if done.invoice is not None else None,
+        refund=_sent(done.refund) if done.refund is not None else None,
     )
 
 
@@ -116,3 +120,7 @@ def _fields(payment: Payment) -> dict[str, Any]:
 
 def _settled(invoice: Invoice) -> shapes.PaidInvoice:
     return shapes.PaidInvoice(**{name: getattr(invoice, name) for name in shapes.PaidInvoice.model_fields})
+
+
+def _sent(refund: Refund) -> shapes.RefundOut:
+    return shapes.RefundOut(**{name: getattr(refund, name) for name in shapes.RefundOut.model_fields})

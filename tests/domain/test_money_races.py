@@ -12,7 +12,7 @@ import billing_db
 from billing_db import Connection
 from tests.cast import Person
 from tests.issued import ISSUED_AT, SETTINGS, issue_one, owed
-from turf_saas import account_credit, credit_notes, invoice_items, invoices, issuing, payments
+from turf_saas import account_credit, credit_notes, invoice_items, invoices, issuing, payments, refunds
 from turf_saas.demo import SELLER
 from turf_saas.errors import BillingError
 from turf_saas.settings import read_settings
@@ -75,7 +75,7 @@ def test_refunds_at_once_give_a_payment_back_once(db: Connection, url: str, alic
     paid = payments.record_payment(db, ISSUED_AT, SETTINGS, 1, invoice.number, amount_cents=1_500).payment
 
     def refund(other: Connection) -> None:
-        payments.refund(other, ISSUED_AT, SETTINGS, 1, paid.id, amount_cents=500)
+        refunds.refund(other, ISSUED_AT, SETTINGS, 1, paid.id, amount_cents=500)
 
     assert sorted(at_once(url, [refund] * 5)) == ["done"] * 3 + ["refund_too_large"] * 2
     assert invoices.get_by_id(db, invoice.id).status == "refunded"

@@ -17,7 +17,7 @@ from billing_db import Connection, fetch_all
 from tests import cast
 from tests.cast import Person
 from tests.issued import ISSUED_AT, SETTINGS, issue_one, line, owed
-from turf_saas import credit_notes, invoices, payments
+from turf_saas import credit_notes, invoices, payments, refunds
 from turf_saas.credit_notes import LineWish
 from turf_saas.errors import Conflict
 from turf_saas.money_proof import prove_money
@@ -56,7 +56,7 @@ def act(db: Connection, alice: Person, step: tuple[Any, ...], number: int) -> No
         one = LineWish(1 + which % 2, None if wish is None else min(wish, 50))
         credit_notes.credit_invoice(db, now, SETTINGS, 1, invoice.number, lines=[one])
     elif paid:
-        payments.refund(db, now, SETTINGS, 1, paid[which % len(paid)].id, amount_cents=wish)
+        refunds.refund(db, now, SETTINGS, 1, paid[which % len(paid)].id, amount_cents=wish)
 
 
 def check(db: Connection, alice: Person) -> None:

@@ -10,11 +10,12 @@ import pytest
 from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from tests.cast import Person
 from tests.issued import ISSUED_AT, SETTINGS, document, issue_one, owed
-from turf_saas import account_credit, invoice_register, invoices, payments
+from turf_saas import account_credit, invoice_register, invoices, payments, refunds
 from turf_saas.credit_notes import credit_invoice
 from turf_saas.errors import BillingError, Conflict, NotFound
 from turf_saas.invoices import Invoice
-from turf_saas.payments import Received, Refunded
+from turf_saas.payments import Received
+from turf_saas.refunds import Refunded
 from turf_saas.settings import read_settings
 
 LATER = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)
@@ -29,7 +30,7 @@ def pay(db: Connection, invoice: Invoice, cents: int, **given: Any) -> Received:
 
 
 def refund(db: Connection, received: Received, cents: int | None = None) -> Refunded:
-    return payments.refund(db, LATER, SETTINGS, 1, received.payment.id, amount_cents=cents, by="admin:4")
+    return refunds.refund(db, LATER, SETTINGS, 1, received.payment.id, amount_cents=cents, by="admin:4")
 
 
 def credit(db: Connection, invoice: Invoice, cents: int | None = None) -> Invoice:
@@ -295,6 +296,6 @@ def test_another_tenants_payment_is_not_there(db: Connection, charlie: Person) -
     done = payments.record_payment(db, ISSUED_AT, SETTINGS, 2, theirs.number, amount_cents=1)
     for missing in (done.payment.id, done.payment.id + 1):
         with pytest.raises(NotFound, match="payment_not_found"):
-            payments.refund(db, ISSUED_AT, SETTINGS, 1, missing)
+            refunds.refund(db, ISSUED_AT, SETTINGS, 1, missing)
     with pytest.raises(NotFound, match="invoice_not_found"):
         pay(db, theirs, 1)

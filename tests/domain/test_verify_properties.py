@@ -18,7 +18,7 @@ from billing_db import Connection, fetch_all
 from tests import cast
 from tests.billed import SETTINGS, at, event, sell
 from tests.cast import Person
-from turf_saas import catalogue, credit_notes, invoice_items, invoices, issuing, payments, usage
+from turf_saas import catalogue, credit_notes, invoice_items, invoices, issuing, payments, refunds, usage
 from turf_saas.catalogue import PlanDraft
 from turf_saas.errors import BillingError
 from turf_saas.invoice_explaining import explain_invoice
@@ -73,7 +73,7 @@ def act(db: Connection, alice: Person, now: datetime, deed: str, which: int, man
     elif mine and deed == "credit":
         credit_notes.credit_invoice(db, now, SETTINGS, 1, mine[which % len(mine)].number, amount_cents=many)
     elif deed == "refund" and (paid := payments.list_payments(db, 1)):
-        payments.refund(db, now, SETTINGS, 1, paid[which % len(paid)].id)
+        refunds.refund(db, now, SETTINGS, 1, paid[which % len(paid)].id)
 
 
 def check(db: Connection, now: datetime) -> None:

@@ -1,7 +1,8 @@
 -- Money that a payment service brings: what it tells us, what we ask of it, and what became of both.
 
 -- What became of an event: applied, ignored, deferred (what it is about is not known yet), mismatch (it contradicts what
--- we know), failed (parked). waits_for: the id of what is not known yet.
+-- we know), failed (parked). waits_for: the id of what is not known yet. attempts: all of them; failures: of what can be
+-- applied, and was not.
 CREATE TABLE billing_received_events (
     event_id ${int} PRIMARY KEY REFERENCES billing_events (id),
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -13,10 +14,17 @@ CREATE TABLE billing_received_events (
     waits_for ${text},
     note TEXT,
     attempts ${int} NOT NULL DEFAULT 0,
+    failures ${int} NOT NULL DEFAULT 0,
+    -- Of the body, which is forgotten some time after it was settled.
+    sha256 TEXT NOT NULL,
+    forgotten_at ${text},
     received_at ${text} NOT NULL,
     settled_at ${text}
 );
+CREATE INDEX billing_received_events_kept ON billing_received_events (received_at)
+    WHERE forgotten_at IS NULL AND status IN ('applied', 'ignored');
 CREATE INDEX billing_received_events_waiting ON billing_received_events (waits_for) WHERE status = 'deferred';
+CREATE INDEX billing_received_events_object ON billing_received_events (object_id) WHERE object_id IS NOT NULL;
 CREATE INDEX billing_received_events_open ON billing_received_events (status, event_id)
     WHERE status IN ('deferred', 'mismatch', 'failed');
 
@@ -109,7 +117,8 @@ CREATE TABLE billing_payment_attempts (
 CREATE INDEX billing_payment_attempts_user ON billing_payment_attempts (user_id, id);
 
 -- Money of a payment that goes back to whoever paid. booked_cents: how much of it is in the books; what fails is taken
--- out of them again. stripe_refund_id: NULL until Stripe has it, or while only a sum is known.
+-- out of them again. credited_cents: how much of it a credit note was issued for. stripe_refund_id: NULL until Stripe
+-- has it, or while only a sum is known; of money that a lost dispute took, the dispute's.
 CREATE TABLE billing_refunds (
     id ${pk},
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -120,6 +129,7 @@ CREATE TABLE billing_refunds (
     currency TEXT NOT NULL CHECK (length(currency) = 3),
     status TEXT NOT NULL CHECK (status IN ('pending', 'action_required', 'succeeded', 'failed', 'canceled')),
     booked_cents ${int} NOT NULL DEFAULT 0 CHECK (booked_cents BETWEEN 0 AND amount_cents),
+    credited_cents ${int} NOT NULL DEFAULT 0 CHECK (credited_cents >= 0),
     credit_note_id ${int} REFERENCES invoices (id),
     reason TEXT,
     created_at ${text} NOT NULL,
@@ -184,11 +194,24 @@ CREATE TABLE billing_checkouts (
     plan_id ${int} NOT NULL REFERENCES billing_plans (id),
     mode TEXT NOT NULL CHECK (mode IN ('subscription', 'setup')),
     stripe_session_id ${text} UNIQUE,
-    status TEXT NOT NULL DEFAULT 'opening' CHECK (status IN ('opening', 'open', 'complete', 'expired', 'failed')),
+    -- processing: finished there, and the bank takes days to pay.
+    status TEXT NOT NULL DEFAULT 'opening' CHECK (status IN ('opening', 'open', 'processing', 'complete', 'expired',
+                                                             'failed')),
     created_at ${text} NOT NULL,
     updated_at ${text} NOT NULL
 );
+CREATE UNIQUE INDEX billing_checkouts_one ON billing_checkouts (user_id)
+    WHERE status IN ('opening', 'open', 'processing');
 CREATE INDEX billing_checkouts_user ON billing_checkouts (user_id, id);
+
+-- Who a customer was that is deleted at Stripe: what is still told of him is about that user.
+CREATE TABLE billing_former_customers (
+    stripe_customer_id ${text} PRIMARY KEY,
+    tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
+    user_id ${user_key} NOT NULL REFERENCES ${users} (${users_id}) ON DELETE CASCADE,
+    deleted_at ${text} NOT NULL
+);
+CREATE INDEX billing_former_customers_user ON billing_former_customers (user_id);
 
 -- With what the user pays by default, as Stripe calls it: never a card's number.
 ALTER TABLE billing_accounts ADD COLUMN stripe_payment_method_id TEXT;
