@@ -14,6 +14,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     plans as _plan_commands,
     usage as _usage_commands,
     verify as _verify,
+    webhooks as _webhook_commands,
 )
 from api_v1.metered import metered, requires_quota
 from api_v1.routes import (  # noqa: F401  register the routes

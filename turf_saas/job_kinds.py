@@ -10,6 +10,7 @@ from turf_saas import (
     dunning,
     idempotency,
     issuing,
+    received_events,
     reservations,
     rollover,
     schedule,
@@ -86,6 +87,7 @@ def check_usage(work: Work) -> None:
 
 def purge(work: Work) -> None:
     idempotency.forget_old(work.db, work.now)
+    received_events.forget_old(work.db, work.now, work.around.settings)
     accounts.forget_failures(work.db, work.now)
     schedule.forget_done(work.db, work.now)
 

@@ -25,4 +25,12 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Ce n'est pas un événement de Stripe.",
         "en": "This is no event of Stripe's.",
     },
+    "stripe_event_not_found": {
+        "fr": "Aucun événement de Stripe {event} n'est connu ici.",
+        "en": "No event {event} of Stripe's is known here.",
+    },
+    "stripe_event_settled": {
+        "fr": "L'événement {event} est déjà traité.",
+        "en": "Event {event} is settled already.",
+    },
 }

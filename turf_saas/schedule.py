@@ -27,7 +27,7 @@ SCHEDULE = (
     Periodic("billing.issue_invoices", timedelta(hours=1), "months that are over and not invoiced"),
     Periodic("billing.expire_reservations", timedelta(minutes=5), "quantities that were held and not settled"),
     Periodic("billing.check_usage", timedelta(days=1), "whether what is counted is what was used"),
-    Periodic("billing.purge", timedelta(days=1), "answers kept for a day, failed logins, old periodic jobs"),
+    Periodic("billing.purge", timedelta(days=1), "answers kept for a day, failed logins, old periodic jobs, old events' bodies"),
 )
 
 

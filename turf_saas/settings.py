@@ -58,6 +58,7 @@ class Settings:
     stripe_api_base: str = ""
     stripe_tolerance: int = 300
     stripe_accounts: tuple[str, ...] = ()
+    event_days: int = 90
     stripe_success_url: str = ""
     stripe_cancel_url: str = ""
     stripe_return_url: str = ""
@@ -302,6 +303,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "BILLING_STRIPE_API_BASE": ("stripe_api_base", _address),
     "BILLING_STRIPE_TOLERANCE": ("stripe_tolerance", _integer(1, 600)),
     "BILLING_STRIPE_ACCOUNTS": ("stripe_accounts", _choices(r"acct_[A-Za-z0-9]{1,250}", "accounts acct_…")),
+    "BILLING_EVENT_DAYS": ("event_days", _integer(1, 3650)),
     "BILLING_STRIPE_SUCCESS_URL": ("stripe_success_url", _address),
     "BILLING_STRIPE_CANCEL_URL": ("stripe_cancel_url", _address),
     "BILLING_STRIPE_RETURN_URL": ("stripe_return_url", _address),

@@ -80,6 +80,7 @@ class Customer:
     user_id: UserId
     tenant_id: int
     stripe_id: str
+    is_former: bool = False  # deleted there: money of his may still come, or go
 
     @property
     def user(self) -> User:
@@ -89,9 +90,14 @@ class Customer:
 def find_customer(db: Connection, stripe_id: str | None) -> Customer | None:
     """Whose customer it is by our own record; no word of Stripe's about who somebody is counts."""
     row = fetch_one(
-        db, "SELECT user_id, tenant_id FROM billing_accounts WHERE stripe_customer_id = :id", id=stripe_id or ""
+        db,
+        """SELECT user_id, tenant_id, 0 AS former FROM billing_accounts WHERE stripe_customer_id = :id
+           UNION ALL
+           SELECT user_id, tenant_id, 1 AS former FROM billing_former_customers WHERE stripe_customer_id = :id
+            ORDER BY former LIMIT 1""",
+        id=stripe_id or "",
     )
-    return Customer(row["user_id"], row["tenant_id"], str(stripe_id)) if row is not None else None
+    return Customer(row["user_id"], row["tenant_id"], str(stripe_id), bool(row["former"])) if row is not None else None
 
 
 def is_news(db: Connection, event: Event, object_id: str, *, rank: int = 0, tenant_id: int = 1) -> bool:

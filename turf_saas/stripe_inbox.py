@@ -6,6 +6,7 @@ is ever lost, and `flask billing webhooks` shows both.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from billing_db import Connection, DatabaseUnavailable, Row, atomic, engine, execute, fetch_all, fetch_one
 from turf_saas import jobs, stripe_events
-from turf_saas.errors import Malformed
+from turf_saas.errors import Conflict, Malformed
 from turf_saas.notices import Notice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Unknown
@@ -26,7 +27,7 @@ logger = logging.getLogger("turf_saas.billing")
 
 Result = Literal["applied", "duplicate", "ignored", "deferred"]
 RETRY_JOB = "billing.apply_event"
-MOST_ATTEMPTS = 8  # of one that fails
+MOST_FAILURES = 8
 WAITS = timedelta(days=3)  # for what is not known yet: so long Stripe tries, too
 MOST_WOKEN = 200
 MAX_ID = 255
@@ -44,8 +45,10 @@ class Received(NamedTuple):
 class _Stored:
     id: int
     event: Event
-    attempts: int
     received_at: datetime
+    status: str = "received"
+    attempts: int = 0
+    failures: int = 0
 
 
 def read_event(payload: str | bytes) -> Event:
@@ -93,21 +96,22 @@ def receive(db: Connection, now: datetime, settings: Settings, event: Event, pay
         )
         if row is None:
             return Received("duplicate")
-        _note_received(db, now, int(row["id"]), event)
-        return _settle(db, now, settings, _Stored(int(row["id"]), event, 0, now))
+        _note_received(db, now, int(row["id"]), event, payload)
+        return _settle(db, now, settings, _Stored(int(row["id"]), event, now))
 
 
-def _note_received(db: Connection, now: datetime, event_id: int, event: Event) -> None:
+def _note_received(db: Connection, now: datetime, event_id: int, event: Event, payload: str) -> None:
     execute(
         db,
         """INSERT INTO billing_received_events (event_id, status, object_id, happened_at, api_version, account,
-                                                received_at)
-           VALUES (:event_id, 'received', :object_id, :happened_at, :api_version, :account, :now)""",
+                                                sha256, received_at)
+           VALUES (:event_id, 'received', :object_id, :happened_at, :api_version, :account, :sha256, :now)""",
         event_id=event_id,
         object_id=_text(event.object_id),
         happened_at=instant_text(event.created),
         api_version=event.api_version,
         account=_text(event.account),
+        sha256=hashlib.sha256(payload.encode(errors="replace")).hexdigest(),
         now=instant_text(now),
     )
 
@@ -117,6 +121,19 @@ def apply_again(db: Connection, now: datetime, settings: Settings, event_id: int
     with atomic(db):
         stored = _hold(db, event_id)
         return _settle(db, now, settings, stored) if stored is not None else None
+
+
+def replay(db: Connection, now: datetime, settings: Settings, event_id: int) -> Received:
+    """The same, asked for by somebody: Conflict where it is settled. What fails again stays parked."""
+    with atomic(db):
+        stored = _hold(db, event_id)
+        if stored is None:
+            raise Conflict("stripe_event_settled", event=event_id)
+        received = _settle(db, now, settings, stored)
+        at = next_try(db, now, event_id)
+        if at is not None and stored.status != "deferred":  # its job has ended with it
+            jobs.enqueue(db, now, RETRY_JOB, {"event_id": event_id}, run_at=at)
+        return received
 
 
 def next_try(db: Connection, now: datetime, event_id: int) -> datetime | None:
@@ -134,7 +151,7 @@ def _hold(db: Connection, event_id: int) -> _Stored | None:
     waits = " FOR UPDATE OF r" if engine(db) == "postgresql" else ""
     row = fetch_one(
         db,
-        f"""SELECT e.id, e.payload, r.attempts, r.received_at
+        f"""SELECT e.id, e.payload, r.received_at, r.status, r.attempts, r.failures
               FROM billing_events AS e JOIN billing_received_events AS r ON r.event_id = e.id
              WHERE e.id = :id AND r.status NOT IN ('applied', 'ignored'){waits}""",  # noqa: S608  a constant
         id=event_id,
@@ -143,7 +160,8 @@ def _hold(db: Connection, event_id: int) -> _Stored | None:
 
 
 def _stored(row: Row) -> _Stored:
-    return _Stored(row["id"], read_event(row["payload"]), row["attempts"], parse_instant(row["received_at"]))
+    counted = row["status"], row["attempts"], row["failures"]
+    return _Stored(row["id"], read_event(row["payload"]), parse_instant(row["received_at"]), *counted)
 
 
 def _settle(db: Connection, now: datetime, settings: Settings, stored: _Stored) -> Received:
@@ -158,6 +176,8 @@ def _settle(db: Connection, now: datetime, settings: Settings, stored: _Stored) 
     except Exception as error:  # an event that nobody can apply must not come back for three days
         logger.exception("event %s (%s) cannot be applied", stored.event.id, stored.event.type)
         return _defer(db, now, stored, f"{type(error).__name__}: {error}", waits_for=None)
+    if outcome.status == "mismatch":
+        logger.error("event %s (%s) contradicts what is known: %s", stored.event.id, stored.event.type, outcome.note)
     _mark(db, now, stored, outcome.status, note=outcome.note)
     notices = [*outcome.notices, *_wake(db, now, settings, outcome.known)]
     return Received("applied" if outcome.status == "applied" else "ignored", tuple(notices))
@@ -183,8 +203,9 @@ def _wake(db: Connection, now: datetime, settings: Settings, known: Iterable[str
 
 def _defer(db: Connection, now: datetime, stored: _Stored, why: str, *, waits_for: str | None) -> Received:
     """It is tried again later, or parked: after some failures, or when what it waits for has not come in days."""
-    parked = stored.attempts + 1 >= MOST_ATTEMPTS if waits_for is None else now - stored.received_at >= WAITS
-    _mark(db, now, stored, "failed" if parked else "deferred", note=why, waits_for=waits_for)
+    parked = stored.failures + 1 >= MOST_FAILURES if waits_for is None else now - stored.received_at >= WAITS
+    failures = int(waits_for is None)
+    _mark(db, now, stored, "failed" if parked else "deferred", note=why, waits_for=waits_for, failures=failures)
     if parked:
         logger.error("event %s (%s) is parked: %s", stored.event.id, stored.event.type, why)
     else:
@@ -194,17 +215,26 @@ def _defer(db: Connection, now: datetime, stored: _Stored, why: str, *, waits_fo
 
 
 def _mark(
-    db: Connection, now: datetime, stored: _Stored, status: str, *, note: str | None, waits_for: str | None = None
+    db: Connection,
+    now: datetime,
+    stored: _Stored,
+    status: str,
+    *,
+    note: str | None,
+    waits_for: str | None = None,
+    failures: int = 0,
 ) -> None:
     execute(
         db,
         """UPDATE billing_received_events
               SET status = :status, note = :note, waits_for = :waits_for, attempts = attempts + 1,
+                  failures = failures + :failures,
                   settled_at = CASE WHEN :status = 'deferred' THEN NULL ELSE :now END
             WHERE event_id = :id""",
         status=status,
         note=_storable(note)[:MAX_NOTE] if note else None,
         waits_for=waits_for,
+        failures=failures,
         now=instant_text(now),
         id=stored.id,
     )
