@@ -15,6 +15,8 @@ from turf_saas import (
     rollover,
     schedule,
     stripe_inbox,
+    stripe_subscriptions,
+    stripe_sync,
     tenants,
     usage_check,
     usage_days,
@@ -150,5 +152,6 @@ KINDS = {
     "billing.purge": Kind(purge),
     "billing.aggregate_daily": Kind(aggregate_daily),
     stripe_inbox.RETRY_JOB: Kind(apply_event, by_itself=True),
+    stripe_subscriptions.SYNC_JOB: Kind(stripe_sync.sync_subscription, by_itself=True),
     "billing.generate_monthly_invoice": Kind(generate_monthly_invoice, by_itself=True),
 }

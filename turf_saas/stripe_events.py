@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing_db import Connection
-from turf_saas import stripe_invoices
+from turf_saas import (
+    stripe_checkouts,
+    stripe_credit_notes,
+    stripe_disputes,
+    stripe_invoices,
+    stripe_refunds,
+    stripe_subscriptions,
+)
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, ignored
 
@@ -23,7 +30,35 @@ class Row:
 
 
 HANDLERS: dict[str, Row] = {
+    # checkouts
+    "checkout.session.completed": Row(stripe_checkouts.apply, "a checkout was finished: it is paid, or will be"),
+    "checkout.session.async_payment_succeeded": Row(stripe_checkouts.apply, "his bank has paid, days later"),
+    "checkout.session.async_payment_failed": Row(stripe_checkouts.apply, "his bank has not"),
+    "checkout.session.expired": Row(stripe_checkouts.apply, "nobody has finished it within a day"),
+    # subscriptions that Stripe runs
+    "customer.subscription.created": Row(stripe_subscriptions.apply, "it was made; it grants once it is paid"),
+    "customer.subscription.updated": Row(stripe_subscriptions.apply, "another status, plan, period or end"),
+    "customer.subscription.deleted": Row(stripe_subscriptions.apply, "it has ended"),
+    "customer.subscription.paused": Row(stripe_subscriptions.apply, "its trial ended without a card"),
+    "customer.subscription.resumed": Row(stripe_subscriptions.apply, "and goes on"),
+    "customer.subscription.pending_update_applied": Row(stripe_subscriptions.apply, "a change was paid for"),
+    "customer.subscription.pending_update_expired": Row(stripe_subscriptions.apply, "a change was not paid for"),
     "invoice.paid": Row(stripe_invoices.paid, "an invoice is paid, by whatever way"),
+    # -- money that goes back
+    "refund.created": Row(stripe_refunds.changed, "money of a payment goes back"),
+    "refund.updated": Row(stripe_refunds.changed, "something has become of a refund"),
+    "refund.failed": Row(stripe_refunds.changed, "the money could not go back: it is account credit"),
+    "charge.refund.updated": Row(stripe_refunds.changed, "the same, by its older name"),
+    "charge.refunded": Row(stripe_refunds.charge_refunded, "so much of a charge has gone back in all"),
+    "credit_note.created": Row(stripe_credit_notes.issued, "a credit note was made at Stripe: it is ours as well"),
+    "credit_note.updated": Row(stripe_credit_notes.issued, "the same, where we have not heard of it before"),
+    "credit_note.voided": Row(stripe_credit_notes.voided, "ours stays issued: somebody has to look"),
+    # -- disputes
+    "charge.dispute.created": Row(stripe_disputes.changed, "a payer's bank calls a payment into question"),
+    "charge.dispute.updated": Row(stripe_disputes.changed, "it goes on"),
+    "charge.dispute.closed": Row(stripe_disputes.changed, "won, or lost: then the money has gone out"),
+    "charge.dispute.funds_withdrawn": Row(stripe_disputes.changed, "Stripe has taken the money until it is decided"),
+    "charge.dispute.funds_reinstated": Row(stripe_disputes.changed, "Stripe has given it back"),
 }
 
 

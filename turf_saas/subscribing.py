@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from billing_db import Connection, atomic, fetch_one
 from turf_saas import catalogue, discounts, rollover
@@ -64,7 +65,7 @@ def subscribe(
         if live is not None:
             begun = _take_over(db, now, live, plan, effective, status, by)
         else:
-            begun = _enter(db, now, user, plan, effective, status, by)
+            begun = enter(db, now, user, plan, effective, status, by)
         if days or effective <= now:
             begun = rollover.begin(db, now, settings, begun, trial_days=days, by=by, reason="subscribed")
         return rollover.advance(db, now, settings, begun)
@@ -97,7 +98,10 @@ def check_currency(db: Connection, user_id: UserId, plan: Plan, old: Plan | None
 
 
 def find_currency(db: Connection, user_id: UserId) -> str | None:
-    """That of the first plan with a price that the user has paid for; without one, of what he has to pay once."""
+    """That of the first plan with a price that the user has paid for; without one, of what he has to pay once.
+
+    Or of the plan that Stripe bills him for.
+    """
     row = fetch_one(
         db,
         """SELECT p.currency FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
@@ -108,6 +112,11 @@ def find_currency(db: Connection, user_id: UserId) -> str | None:
         db,
         "SELECT currency FROM billing_pending_items WHERE user_id = :user_id AND kind = 'item' ORDER BY id LIMIT 1",
         user_id=user_id,
+    ) or fetch_one(
+        db,
+        """SELECT p.currency FROM saas_subscriptions AS s JOIN billing_plans AS p ON p.id = s.plan_id
+            WHERE s.user_id = :user_id AND s.billed_by = 'stripe' ORDER BY s.id LIMIT 1""",
+        user_id=user_id,
     )
     return row["currency"] if row else None
 
@@ -117,10 +126,17 @@ def has_price(plan: Plan) -> bool:
     return bool(plan.amount_cents or plan.terms.prices)
 
 
-def _enter(
-    db: Connection, now: datetime, user: User, plan: Plan, effective: datetime, status: str, by: str | None
+def enter(
+    db: Connection,
+    now: datetime,
+    user: User,
+    plan: Plan,
+    effective: datetime,
+    status: str,
+    by: str | None,
+    **columns: Any,
 ) -> Subscription:
-    """A new row; in a table that a host has given one row per user, that one again."""
+    """A new row; in a table that a host has given one row per user, that one again. Conflict where one is live."""
     values = {
         "plan": plan.code,
         "plan_id": plan.id,
@@ -130,6 +146,8 @@ def _enter(
         "changed_by": by,
         "change_reason": "subscribed",
         "updated_at": instant_text(now),
+        **_AS_NEW,
+        **columns,
     }
     names = ", ".join(values)
     params = ", ".join(f":{name}" for name in values)
@@ -144,15 +162,13 @@ def _enter(
     if row is None and find_live(db, user.id) is not None:
         raise Conflict("subscription_exists")
     if row is None:
-        ended = {"ended_at": None, "canceled_at": None, "trial_end": None, "cancel_at_period_end": 0, **values}
         row = fetch_one(
             db,
             f"""UPDATE saas_subscriptions
-                   SET {", ".join(f"{name} = :{name}" for name in ended)}, billed_by = 'local',
-                       current_period_start = NULL, current_period_end = NULL, revision = revision + 1
+                   SET {", ".join(f"{name} = :{name}" for name in values)}, revision = revision + 1
                  WHERE user_id = :user_id RETURNING id""",  # noqa: S608
             user_id=user.id,
-            **ended,
+            **values,
         )
     if row is None:  # the number was taken by hand
         row = {
@@ -161,6 +177,19 @@ def _enter(
     subscription = get_subscription(db, user.tenant_id, row["id"])
     note_written(db, now, subscription)
     return subscription
+
+
+# What another one may have left in the only row that a user has.
+_AS_NEW = {
+    "billed_by": "local",
+    "stripe_subscription_id": None,
+    "current_period_start": None,
+    "current_period_end": None,
+    "trial_end": None,
+    "cancel_at_period_end": 0,
+    "canceled_at": None,
+    "ended_at": None,
+}
 
 
 def _take_over(

@@ -57,6 +57,7 @@ class Subscription:
     pending_plan: str | None
     pending_plan_id: int | None
     pending_at: str | None
+    stripe_subscription_id: str | None
     revision: int
 
     @property
@@ -102,6 +103,12 @@ def find_live(db: Connection, user_id: UserId) -> Subscription | None:
     return subscription_of(row) if row else None
 
 
+def find_of_stripe(db: Connection, stripe_id: str) -> Subscription | None:
+    """The one that Stripe calls so, live or ended."""
+    row = fetch_one(db, f"{_FROM} WHERE s.stripe_subscription_id = :id", id=stripe_id)
+    return subscription_of(row) if row else None
+
+
 def hold(db: Connection, subscription_id: int) -> Subscription | None:
     """As it is now, and nobody else changes it until the transaction ends. (On SQLite nobody could anyway.)"""
     waits = " FOR UPDATE OF s" if engine(db) == "postgresql" else ""
@@ -130,7 +137,10 @@ def update_subscription(
     """Its columns are set as of `at`, for the history signed by who did it and why. Conflict when it was changed."""
     columns = {name: value for name, value in columns.items() if getattr(subscription, name) != value}
     status = columns.get("status", subscription.status)
-    if subscription.is_billed and "status" in columns and status not in FOLLOWS.get(subscription.status, ()):
+    follows: tuple[str, ...] = FOLLOWS.get(subscription.status, ())
+    if subscription.billed_by == "stripe" and follows:  # of what Stripe runs some of the steps may not have reached us
+        follows = LIVE + FOLLOWS["active"]
+    if subscription.is_billed and "status" in columns and status not in follows:
         raise Conflict("subscription_ended", status=subscription.status)
     if _SIGNED & columns.keys():
         columns |= {"changed_at": instant_text(at), "changed_by": by, "change_reason": reason}

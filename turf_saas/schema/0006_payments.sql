@@ -76,13 +76,13 @@ CREATE TABLE billing_gateway_invoices (
     next_attempt_at ${text},
     first_failed_at ${text},
     last_error TEXT,
-    -- The job that brings the gateway to where it should be, until when: one at a time.
-    held_by ${int},
-    held_until ${text},
+    held_by ${int}, -- the job that brings the gateway to where it should be: one at a time
     created_at ${text} NOT NULL,
     updated_at ${text} NOT NULL
 );
 CREATE INDEX billing_gateway_invoices_user ON billing_gateway_invoices (user_id, status);
+CREATE INDEX billing_gateway_invoices_unsent ON billing_gateway_invoices (invoice_id)
+    WHERE status IN ('waiting', 'draft');
 CREATE INDEX billing_gateway_invoices_carried ON billing_gateway_invoices (carried_into)
     WHERE carried_into IS NOT NULL;
 

@@ -1,0 +1,23 @@
+"""Stripe is asked how a subscription stands: where two states of one second were told, or nobody told any."""
+
+from __future__ import annotations
+
+from billing_db import atomic
+from turf_saas.stripe_applying import find_customer
+from turf_saas.stripe_objects import sid
+from turf_saas.stripe_subscriptions import follow
+from turf_saas.working import Work
+
+
+def sync_subscription(work: Work) -> None:
+    """Ours is as Stripe's is now. What is asked is no event: the newest of those keeps its place."""
+    gateway = work.around.stripe
+    given = gateway.find("subscriptions", str(work.payload["subscription_id"])) if gateway is not None else None
+    if given is None:
+        return
+    with atomic(work.db):
+        customer = find_customer(work.db, sid(given.get("customer")))
+        if customer is None:
+            return
+        outcome = follow(work.db, work.now, work.around.settings, customer, given, at=work.now)
+    work.around.noticed(outcome.notices)
