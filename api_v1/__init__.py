@@ -12,6 +12,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     jobs as _job_commands,
     keys as _keys,
     plans as _plan_commands,
+    stripe_doctor as _stripe_doctor,
     usage as _usage_commands,
     verify as _verify,
     webhooks as _webhook_commands,
