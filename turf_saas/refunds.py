@@ -86,7 +86,10 @@ class Noted(NamedTuple):
 
     @property
     def has_succeeded(self) -> bool:
-        return self.refund.status == "succeeded" and self.before in (None, "pending", "action_required")
+        """A sum is no refund yet: whatever it is made of is told of by its name."""
+        if self.refund.stripe_refund_id is None or self.refund.status != "succeeded":
+            return False
+        return self.before in (None, "pending", "action_required")
 
     @property
     def has_failed(self) -> bool:
@@ -161,7 +164,7 @@ def note(db: Connection, now: datetime, settings: Settings, known: Payment, told
         before = seen.status if seen is not None else None
         if seen is None and told.reason != DISPUTE:
             seen = _take_over(db, now, payment, told)
-            before = "succeeded" if seen is not None else None
+            before = seen.status if seen is not None else None
         entry = seen or _insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
         entry, notes = _book_rest(db, now, settings, entry)
         if _RANK[told.status] >= _RANK[entry.status] and entry.status not in GONE:
