@@ -10,6 +10,7 @@ from billing_db import Connection
 from turf_saas import (
     stripe_checkouts,
     stripe_credit_notes,
+    stripe_customers,
     stripe_disputes,
     stripe_invoices,
     stripe_refunds,
@@ -30,6 +31,13 @@ class Row:
 
 
 HANDLERS: dict[str, Row] = {
+    # customers, and with what they pay
+    "customer.updated": Row(stripe_customers.updated, "another default to pay with: what is open is paid with it"),
+    "customer.deleted": Row(stripe_customers.deleted, "what Stripe billed him for has ended; his invoices stay"),
+    "payment_method.attached": Row(stripe_customers.attached, "something to pay with, used where nothing else is"),
+    "payment_method.automatically_updated": Row(stripe_customers.renewed, "his bank has renewed his card"),
+    "payment_method.detached": Row(stripe_customers.detached, "it is used no more"),
+    "customer.subscription.trial_will_end": Row(stripe_customers.trial_will_end, "the host is told"),
     # checkouts
     "checkout.session.completed": Row(stripe_checkouts.apply, "a checkout was finished: it is paid, or will be"),
     "checkout.session.async_payment_succeeded": Row(stripe_checkouts.apply, "his bank has paid, days later"),

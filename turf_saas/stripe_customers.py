@@ -1,0 +1,194 @@
+"""Users as Stripe tells of them: with what they pay, and that they are customers there no more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from billing_db import Connection, atomic, execute, fetch_one
+from turf_saas import jobs
+from turf_saas.notices import Notice
+from turf_saas.settings import Settings
+from turf_saas.stripe_applying import Customer, Event, Outcome, Unknown, applied, find_customer, ignored, is_news
+from turf_saas.stripe_objects import dig, sid
+from turf_saas.stripe_states import rank_of
+from turf_saas.subscriptions import find_live, find_of_stripe, hold, update_subscription
+from turf_saas.values import instant_text
+
+PAY_JOB = "billing.pay_open_invoices"
+BY = "stripe"
+# Of what is told of one second: a renewed card is one that was attached, a detached one was both.
+_ATTACHED, _RENEWED, _DETACHED = 0, 1, 2
+_DELETED = 9
+_NOT_OURS = ignored("no customer of ours")
+_OLD = ignored("a newer state is known")
+
+
+def updated(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """Another default to pay with: what is open is paid with it at once. One that was taken away is used no more."""
+    customer = find_customer(db, event.object_id)
+    if customer is None or customer.is_former:
+        return _NOT_OURS
+    named = "invoice_settings" in event.previous or "default_source" in event.previous
+    if not is_news(db, event, customer.stripe_id, rank=int(named), tenant_id=customer.tenant_id):
+        return _OLD
+    default = _default_of(event.object)
+    if default is None:
+        taken_away = _default_of(event.previous)
+        return applied() if taken_away and _drop(db, now, taken_away) else ignored("nothing of it is kept here")
+    if _is_detached(db, event, default):
+        return ignored("what he paid with is detached")
+    return _use(db, now, customer, event, default)
+
+
+def deleted(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """What Stripe billed him for has ended. Invoices stay, and what is told of him later is about the same user."""
+    customer = find_customer(db, event.object_id)
+    if customer is None or customer.is_former:
+        return _NOT_OURS
+    is_news(db, event, customer.stripe_id, rank=_DELETED, tenant_id=customer.tenant_id)
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_former_customers (stripe_customer_id, tenant_id, user_id, deleted_at)
+               VALUES (:stripe_id, :tenant_id, :user_id, :at) ON CONFLICT DO NOTHING""",
+            stripe_id=customer.stripe_id,
+            tenant_id=customer.tenant_id,
+            user_id=customer.user_id,
+            at=instant_text(event.created),
+        )
+        execute(
+            db,
+            """UPDATE billing_accounts
+                  SET stripe_customer_id = NULL, stripe_payment_method_id = NULL, updated_at = :now
+                WHERE stripe_customer_id = :stripe_id""",
+            stripe_id=customer.stripe_id,
+            now=instant_text(now),
+        )
+        return applied(*_end_subscription(db, now, customer, event))
+
+
+def attached(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """What he can pay with: it is used where nothing else is. (One that becomes the default is told by `updated`.)"""
+    customer = find_customer(db, sid(event.object.get("customer")))
+    if customer is None or customer.is_former or event.object_id is None:
+        return _NOT_OURS
+    if not is_news(db, event, event.object_id, rank=_ATTACHED, tenant_id=customer.tenant_id):
+        return _OLD
+    if find_payment_method(db, customer) is not None:
+        return ignored("he pays with another one")
+    return _use(db, now, customer, event, event.object_id)
+
+
+def renewed(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """His bank has given the card another number or date: what was declined may be paid now."""
+    customer = find_customer(db, sid(event.object.get("customer")))
+    if customer is None or customer.is_former or event.object_id is None:
+        return _NOT_OURS
+    if not is_news(db, event, event.object_id, rank=_RENEWED, tenant_id=customer.tenant_id):
+        return _OLD
+    if find_payment_method(db, customer) != event.object_id:
+        return ignored("he pays with another one")
+    _pay_open(db, now, customer, event)
+    return applied()
+
+
+def detached(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """It is used no more. Of whom it was is told as the state before only."""
+    customer = find_customer(db, sid(event.previous.get("customer")) or sid(event.object.get("customer")))
+    if customer is None or event.object_id is None:
+        return _NOT_OURS
+    if not is_news(db, event, event.object_id, rank=_DETACHED, tenant_id=customer.tenant_id):
+        return _OLD
+    return applied() if _drop(db, now, event.object_id) else ignored("he pays with another one")
+
+
+def trial_will_end(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """The host is told, some days before; nothing changes."""
+    customer = find_customer(db, sid(event.object.get("customer")))
+    if customer is None or event.object_id is None:
+        return _NOT_OURS
+    subscription = find_of_stripe(db, event.object_id)
+    if subscription is None and not _was_told_of(db, event.object_id):
+        raise Unknown(event.object_id)  # of a short trial it is said at once
+    if subscription is None or subscription.user_id != customer.user_id:
+        return ignored("no trial of ours")
+    if subscription.status != "trialing":
+        return ignored("the trial is over")
+    return applied(Notice("trial_will_end", {"subscription": subscription}))
+
+
+def _was_told_of(db: Connection, stripe_id: str) -> bool:
+    return fetch_one(db, "SELECT 1 AS one FROM billing_stripe_objects WHERE id = :id", id=stripe_id) is not None
+
+
+def find_payment_method(db: Connection, customer: Customer) -> str | None:
+    """With what the user pays, as Stripe calls it."""
+    row = fetch_one(
+        db, "SELECT stripe_payment_method_id FROM billing_accounts WHERE user_id = :user_id", user_id=customer.user_id
+    )
+    return row["stripe_payment_method_id"] if row is not None else None
+
+
+def _default_of(given: object) -> str | None:
+    """Of a customer: of his invoices, or as it was said before there was that."""
+    return sid(dig(given, "invoice_settings", "default_payment_method")) or sid(dig(given, "default_source"))
+
+
+def _use(db: Connection, now: datetime, customer: Customer, event: Event, method_id: str) -> Outcome:
+    changed = execute(
+        db,
+        """UPDATE billing_accounts SET stripe_payment_method_id = :method, updated_at = :now
+            WHERE user_id = :user_id AND COALESCE(stripe_payment_method_id, '') <> :method""",
+        method=method_id,
+        now=instant_text(now),
+        user_id=customer.user_id,
+    )
+    if not changed:
+        return ignored("he pays with it already")
+    _pay_open(db, now, customer, event)
+    return applied()
+
+
+def _pay_open(db: Connection, now: datetime, customer: Customer, event: Event) -> None:
+    payload = {"user_id": customer.user_id}
+    jobs.enqueue(db, now, PAY_JOB, payload, tenant_id=customer.tenant_id, dedupe_key=event.id)
+
+
+def _drop(db: Connection, now: datetime, method_id: str) -> bool:
+    return bool(
+        execute(
+            db,
+            """UPDATE billing_accounts SET stripe_payment_method_id = NULL, updated_at = :now
+                WHERE stripe_payment_method_id = :method""",
+            method=method_id,
+            now=instant_text(now),
+        )
+    )
+
+
+def _is_detached(db: Connection, event: Event, method_id: str) -> bool:
+    """Whether it was detached after this was told."""
+    row = fetch_one(
+        db,
+        "SELECT told_at FROM billing_stripe_objects WHERE id = :id AND rank = :detached AND told_at >= :told_at",
+        id=method_id,
+        detached=_DETACHED,
+        told_at=instant_text(event.created),
+    )
+    return row is not None
+
+
+def _end_subscription(db: Connection, now: datetime, customer: Customer, event: Event) -> list[Notice]:
+    """Stripe ends what a deleted customer had, and a later word of before does not bring it back."""
+    live = find_live(db, customer.user_id)
+    held = hold(db, live.id) if live is not None else None
+    if held is None or not held.is_live or held.billed_by != "stripe" or held.stripe_subscription_id is None:
+        return []
+    rank = rank_of({"status": "canceled"})
+    is_news(db, event, held.stripe_subscription_id, rank=rank, tenant_id=customer.tenant_id)
+    at = min(event.created, now)
+    ended = update_subscription(
+        db, now, held, at=at, by=BY, reason="customer_deleted", status="canceled", canceled_at=instant_text(at),
+        ended_at=instant_text(at), cancel_at_period_end=0, pending_plan_id=None, pending_at=None,
+    )  # fmt: skip
+    return [Notice("subscription_changed", {"subscription": ended, "what": "canceled"})]
