@@ -224,6 +224,14 @@ def attempt(
     return refusal
 
 
+def confirm(world: World, invoice: Obj) -> None:
+    """The customer has answered what the bank asked: the charge goes through."""
+    payment = world.all("invoice_payment", invoice=invoice["id"], status="open")[0]
+    intent = world.get("payment_intent", payment["payment"]["payment_intent"])
+    assert intent["status"] == "requires_action", f"the intent is {intent['status']}"
+    attempt(world, invoice, card=world.get("payment_method", intent["payment_method"]), present=True)
+
+
 def settle(world: World, invoice: Obj, *, paid: int = 0) -> None:
     """Paid: by a charge, or because nothing is left to pay."""
     invoice["amount_paid"] += paid

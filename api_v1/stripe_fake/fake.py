@@ -10,13 +10,24 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from api_v1.stripe_fake import cards, checkout, endpoints
+from api_v1.stripe_fake import (
+    cards,
+    checkout,
+    clock,
+    collecting,
+    endpoints,
+    hooks,
+    pages,
+    payouts,
+    refunds,
+    subscription_changes,
+)
 from api_v1.stripe_fake.deliveries import Delivery, Postman, signature
 from api_v1.stripe_fake.errors import Refused
 from api_v1.stripe_fake.faults import Fault, Faults
 from api_v1.stripe_fake.rendering import Obj, rendered
 from api_v1.stripe_fake.replays import Replays
-from api_v1.stripe_fake.server import Handler, Request, Server
+from api_v1.stripe_fake.server import Handler, NoAnswer, Request, Server
 from api_v1.stripe_fake.world import World
 
 WHEN_EXHAUSTED = ("canceled", "unpaid", "past_due")
@@ -47,7 +58,7 @@ class StripeFake:
         self.world = World(retry_days=tuple(retry_days), when_exhausted=when_exhausted, old_shapes=old_shapes)
         self.postman = Postman(self.world)
         self.world.on_event = self.postman.take
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self.replays = Replays()
         self.requests: list[Request] = []
         self.failures: list[str] = []  # faults of the fake's own: a test that meets one proves nothing
@@ -197,19 +208,95 @@ class StripeFake:
             assert behaviour in cards.CARDS, f"{behaviour} is no test card"
             self.world.get("payment_method", card_id)["_behaviour"] = behaviour
 
+    def card_updated(self, card_id: str, **card: Any) -> Obj:
+        """The bank has sent a new card (`exp_year=2031`): Stripe knows before anybody else."""
+        with self.world.lock:
+            found = self.world.get("payment_method", card_id)
+            before = rendered(self.world, found)
+            found["card"] |= card
+            self.world.emit("payment_method.automatically_updated", found, before)
+            return rendered(self.world, found)
+
+    def confirm_payment(self, invoice_id: str) -> Obj:
+        """The customer answers 3-D Secure, and the open invoice is paid."""
+        with self.world.lock:
+            invoice = self.world.get("invoice", invoice_id)
+            collecting.confirm(self.world, invoice)
+            return rendered(self.world, invoice)
+
+    def dispute(
+        self, charge_id: str, amount: int | None = None, *, reason: str = "fraudulent", inquiry: bool = False
+    ) -> Obj:
+        """The customer goes to the bank. An inquiry moves no money."""
+        with self.world.lock:
+            return rendered(self.world, refunds.dispute(self.world, charge_id, amount, reason, inquiry=inquiry))
+
+    def close_dispute(self, dispute_id: str, outcome: Literal["lost", "won", "warning_closed"]) -> Obj:
+        with self.world.lock:
+            return rendered(self.world, refunds.close(self.world, dispute_id, outcome))
+
+    def fail_refund(self, refund_id: str, reason: str = "lost_or_stolen_card") -> Obj:
+        with self.world.lock:
+            return rendered(self.world, refunds.fail(self.world, refund_id, reason))
+
+    def succeed_refund(self, refund_id: str) -> Obj:
+        """Of one that was pending."""
+        with self.world.lock:
+            return rendered(self.world, refunds.succeed(self.world, refund_id))
+
+    def pay_out(self, currency: str = "eur") -> Obj | None:
+        """All that is booked, on its way to the bank; it arrives a day later. None when there is nothing."""
+        with self.world.lock:
+            made = payouts.automatic(self.world, currency)
+            return rendered(self.world, made) if made else None
+
+    def fail_payout(self, payout_id: str) -> Obj:
+        with self.world.lock:
+            payout = self.world.get("payout", payout_id)
+            payouts.fail(self.world, payout)
+            return rendered(self.world, payout)
+
+    def pause_subscription(self, subscription_id: str) -> Obj:
+        """Into the status `paused`, which Stripe may be set to after failed payments."""
+        with self.world.lock:
+            subscription = self.world.get("subscription", subscription_id)
+            subscription_changes.pause(self.world, subscription)
+            return rendered(self.world, subscription)
+
     # -- the clock ----------------------------------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.world.now(), UTC)
 
+    def move_clock(self, to: datetime) -> int:
+        """Forward; then it stands. What falls due in between is done, and told, at its own instant: how much it was."""
+        if to.tzinfo is None:
+            raise ValueError("the clock is moved to an instant with its zone")
+        aim = int(to.timestamp())
+        if aim < self.world.now():
+            raise ValueError("the clock goes forward only: what has happened stays")
+        for done in range(clock.MOST_STEPS):
+            with self.world.lock:
+                more = clock.step(self.world, aim)
+            if not more:
+                return done
+            self.settled()
+        raise RuntimeError(f"more than {clock.MOST_STEPS} things fall due on the way")
+
+    def set_clock(self, instant: datetime) -> None:
+        """For the start of a test: any instant, and nothing is done on the way."""
+        with self.world.lock:
+            self.world.set_clock(int(instant.timestamp()))
+
     # -- beside the API -----------------------------------------------------------------------------------
 
-    def beside(self, handler: Handler, path: str, query: str, raw: bytes) -> None:
+    def beside(self, handler: Handler, path: str, raw: bytes) -> None:
         """Pages for people, and the hooks over HTTP."""
-        del query
-        form = {name: values[0] for name, values in parse_qs(raw.decode(errors="replace")).items()}
-        del form
-        handler.answer(
-            404, {"error": {"type": "invalid_request_error", "message": f"Unrecognized request URL ({path})."}}
-        )
+        if path.startswith("/_fake/"):
+            hooks.serve(self, handler, path.removeprefix("/_fake/"), raw)
+        elif self.down:
+            raise NoAnswer
+        else:
+            form = {name: values[0] for name, values in parse_qs(raw.decode(errors="replace")).items()}
+            pages.serve(self, handler, path, form)

@@ -102,6 +102,7 @@ def draft(
         _days_until_due=(subscription or {}).get("days_until_due"),
         _retries=0,
         _declined=None,
+        _overdue=False,
     )
 
 

@@ -12,11 +12,18 @@ from api_v1.stripe_fake import (
     cards,
     catalogue,
     checkout,
+    credit_notes,
     customers,
     endpoints,
     invoices,
     lines,
+    payouts,
     portal,
+    previews,
+    refunds,
+    setup_intents,
+    subscription_changes,
+    subscriptions,
 )
 from api_v1.stripe_fake.lists import listing, retrieving
 from api_v1.stripe_fake.rendering import Obj
@@ -87,6 +94,7 @@ CATALOGUE = [
 INVOICES = [
     Route("POST", "/v1/invoices", "InvoiceCreateParams", invoices.create),
     Route("GET", "/v1/invoices", "InvoiceListParams", listing("invoice", subscription=invoices.of_subscription)),
+    Route("POST", "/v1/invoices/create_preview", "InvoiceCreatePreviewParams", previews.create),
     Route("GET", "/v1/invoices/{id}", "InvoiceRetrieveParams", retrieving("invoice")),
     Route("POST", "/v1/invoices/{id}", "InvoiceUpdateParams", invoices.update),
     Route("DELETE", "/v1/invoices/{id}", "InvoiceDeleteParams", invoices.delete),
@@ -117,6 +125,44 @@ MONEY = [
     Route("GET", "/v1/payment_intents/{id}", "PaymentIntentRetrieveParams", retrieving("payment_intent")),
     Route("GET", "/v1/charges", "ChargeListParams", listing("charge")),
     Route("GET", "/v1/charges/{id}", "ChargeRetrieveParams", retrieving("charge")),
+    Route("POST", "/v1/refunds", "RefundCreateParams", refunds.create),
+    Route("GET", "/v1/refunds", "RefundListParams", listing("refund")),
+    Route("GET", "/v1/refunds/{id}", "RefundRetrieveParams", retrieving("refund")),
+    Route("POST", "/v1/refunds/{id}", "RefundUpdateParams", refunds.update),
+    Route("GET", "/v1/disputes", "DisputeListParams", listing("dispute")),
+    Route("GET", "/v1/disputes/{id}", "DisputeRetrieveParams", retrieving("dispute")),
+    Route("POST", "/v1/disputes/{id}", "DisputeUpdateParams", refunds.answer),
+    Route("POST", "/v1/disputes/{id}/close", "DisputeCloseParams", refunds.give_up),
+    Route("POST", "/v1/credit_notes", "CreditNoteCreateParams", credit_notes.create),
+    Route("GET", "/v1/credit_notes", "CreditNoteListParams", listing("credit_note")),
+    Route("GET", "/v1/credit_notes/preview", "CreditNotePreviewParams", credit_notes.preview),
+    Route("GET", "/v1/credit_notes/{id}", "CreditNoteRetrieveParams", retrieving("credit_note")),
+    Route("POST", "/v1/credit_notes/{id}", "CreditNoteUpdateParams", credit_notes.update),
+    Route("GET", "/v1/credit_notes/{id}/lines", "CreditNoteLineItemListParams", credit_notes.list_lines),
+    Route("POST", "/v1/credit_notes/{id}/void", "CreditNoteVoidCreditNoteParams", credit_notes.void),
+    Route(
+        "GET",
+        "/v1/balance_transactions",
+        "BalanceTransactionListParams",
+        listing("balance_transaction", payout=payouts.in_payout),
+    ),
+    Route(
+        "GET", "/v1/balance_transactions/{id}", "BalanceTransactionRetrieveParams", retrieving("balance_transaction")
+    ),
+    Route("POST", "/v1/payouts", "PayoutCreateParams", payouts.create),
+    Route("GET", "/v1/payouts", "PayoutListParams", listing("payout", arrival_date=payouts.arrives)),
+    Route("GET", "/v1/payouts/{id}", "PayoutRetrieveParams", retrieving("payout")),
+    Route("POST", "/v1/setup_intents", "SetupIntentCreateParams", setup_intents.create),
+    Route("GET", "/v1/setup_intents", "SetupIntentListParams", listing("setup_intent")),
+    Route("GET", "/v1/setup_intents/{id}", "SetupIntentRetrieveParams", retrieving("setup_intent")),
+]
+SUBSCRIPTIONS = [
+    Route("POST", "/v1/subscriptions", "SubscriptionCreateParams", subscriptions.create),
+    Route("GET", "/v1/subscriptions", "SubscriptionListParams", subscriptions.list_all),
+    Route("GET", "/v1/subscriptions/{id}", "SubscriptionRetrieveParams", retrieving("subscription")),
+    Route("POST", "/v1/subscriptions/{id}", "SubscriptionUpdateParams", subscription_changes.update),
+    Route("DELETE", "/v1/subscriptions/{id}", "SubscriptionCancelParams", subscription_changes.cancel),
+    Route("POST", "/v1/subscriptions/{id}/resume", "SubscriptionResumeParams", subscription_changes.resume),
 ]
 PAGES = [
     Route("POST", "/v1/checkout/sessions", "checkout.SessionCreateParams", checkout.create),
@@ -140,7 +186,7 @@ TOLD = [
     Route("POST", "/v1/webhook_endpoints/{id}", "WebhookEndpointUpdateParams", endpoints.update),
     Route("DELETE", "/v1/webhook_endpoints/{id}", "WebhookEndpointDeleteParams", endpoints.delete),
 ]
-ROUTES = [*CUSTOMERS, *CATALOGUE, *INVOICES, *MONEY, *PAGES, *TOLD]
+ROUTES = [*CUSTOMERS, *CATALOGUE, *INVOICES, *MONEY, *SUBSCRIPTIONS, *PAGES, *TOLD]
 BY_METHOD = [(route.method, route.pattern, route) for route in ROUTES]
 
 

@@ -120,10 +120,8 @@ class Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(length) if length else b""
         parts = urlsplit(self.path)
         fake = self.server.fake
-        if fake.down:
-            raise NoAnswer
         if not parts.path.startswith("/v1/"):
-            return fake.beside(self, parts.path, parts.query, raw)
+            return fake.beside(self, parts.path, raw)
         text = parts.query if self.command in {"GET", "DELETE"} and not raw else raw.decode(errors="surrogateescape")
         entry = Request(
             self.command,
@@ -134,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
             self.headers.get("Stripe-Version"),
         )
         fake.requests.append(entry)
+        if fake.down:
+            raise NoAnswer
         return self._with_faults(fake, entry, text)
 
     def _with_faults(self, fake: StripeFake, entry: Request, text: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from api_v1.stripe_fake import cards, catalogue, collecting, invoices, lines
 from api_v1.stripe_fake.changing import metadata, set_fields
-from api_v1.stripe_fake.customers import default_card
 from api_v1.stripe_fake.errors import Refused
+from api_v1.stripe_fake.lists import listing
 from api_v1.stripe_fake.periods import after
 from api_v1.stripe_fake.rendering import Obj, listed, rendered
 from api_v1.stripe_fake.world import World
@@ -35,9 +35,9 @@ def _create(world: World, params: Obj) -> Obj:
     ends = _trial_end(params, at)
     if ends is not None:
         subscription |= {"status": "trialing", "trial_start": at, "trial_end": ends, "billing_cycle_anchor": ends}
-        _set_period(subscription, at, ends)
+        set_period(subscription, at, ends)
     else:
-        _set_period(subscription, at, after(at, *interval_of(subscription), at))
+        set_period(subscription, at, after(at, *interval_of(subscription), at))
     set_fields(subscription, params, {"cancel_at"})
     refusal = _bill_first(world, subscription, params)
     if refusal is not None and params.get("payment_behavior") == "error_if_incomplete":
@@ -80,7 +80,8 @@ def _blank_subscription(world: World, customer: Obj, params: Obj) -> Obj:
         start_date=at,
         status="active",
         trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
-        _draft=None,
+        _pending=None,
+        _warned=False,
     )
     subscription["items"] = listed([], f"/v1/subscription_items?subscription={subscription['id']}")
     subscription["items"]["total_count"] = 0
@@ -125,7 +126,7 @@ def period_of(subscription: Obj) -> tuple[int, int]:
     return item["current_period_start"], item["current_period_end"]
 
 
-def _set_period(subscription: Obj, start: int, end: int) -> None:
+def set_period(subscription: Obj, start: int, end: int) -> None:
     for item in subscription["items"]["data"]:
         item |= {"current_period_start": start, "current_period_end": end}
 
@@ -139,15 +140,35 @@ def _trial_end(params: Obj, at: int) -> int | None:
 # -- its invoices ------------------------------------------------------------------------------------------
 
 
-def _invoice(world: World, subscription: Obj, reason: str) -> Obj:
+def bill_period(world: World, subscription: Obj, reason: str) -> Obj:
     """The draft of a period: a line for each item, and what waited for it."""
+    invoice = _draft(world, subscription, reason)
+    for item in subscription["items"]["data"]:
+        add_period_line(world, invoice, subscription, item)
+    return _made(world, subscription, invoice)
+
+
+def bill_pending(world: World, subscription: Obj) -> Obj | None:
+    """The draft of what waits, such as prorations; None when nothing does."""
+    invoice = _draft(world, subscription, "subscription_update")
+    if not invoice["_lines"]:
+        del world.objects[invoice["id"]]
+        return None
+    return _made(world, subscription, invoice)
+
+
+def _draft(world: World, subscription: Obj, reason: str) -> Obj:
     customer = world.get("customer", subscription["customer"])
     invoice = invoices.draft(world, customer, subscription["currency"], subscription, reason=reason, auto_advance=True)
     invoice["default_tax_rates"] = subscription["default_tax_rates"]
     for item in lines.pending_items(world, customer["id"], invoice["currency"]):
-        lines.put_on(world, item, invoice)
-    for item in subscription["items"]["data"]:
-        add_period_line(world, invoice, subscription, item)
+        waits_for = ((item["parent"] or {}).get("subscription_details") or {}).get("subscription")
+        if waits_for in {None, subscription["id"]}:
+            lines.put_on(world, item, invoice)
+    return invoice
+
+
+def _made(world: World, subscription: Obj, invoice: Obj) -> Obj:
     lines.retotal(world, invoice)
     subscription["latest_invoice"] = invoice["id"]
     world.emit("invoice.created", invoice)
@@ -188,7 +209,7 @@ def add_period_line(world: World, invoice: Obj, subscription: Obj, item: Obj) ->
 
 
 def _bill_first(world: World, subscription: Obj, params: Obj) -> Refused | None:
-    invoice = _invoice(world, subscription, "subscription_create")
+    invoice = bill_period(world, subscription, "subscription_create")
     pays_itself = subscription["collection_method"] == "charge_automatically"
     if pays_itself and subscription["status"] == "active":
         subscription["status"] = "incomplete"
@@ -201,18 +222,24 @@ def _bill_first(world: World, subscription: Obj, params: Obj) -> Refused | None:
 
 def renew(world: World, subscription: Obj) -> None:
     """The period's end: the next one begins, and its draft waits an hour. Or it ends, when that was asked for."""
-    _, end = period_of(subscription)
     if subscription["cancel_at_period_end"]:
         end_now(world, subscription)
         return
     before = rendered(world, subscription)
+    renew_now(world, subscription)
+    world.emit("customer.subscription.updated", subscription, before)
+
+
+def renew_now(world: World, subscription: Obj) -> Obj:
+    """The draft of the period that follows."""
+    _, end = period_of(subscription)
     if subscription["status"] == "trialing":
         subscription["status"] = "active"
-    _set_period(subscription, end, after(end, *interval_of(subscription), subscription["billing_cycle_anchor"]))
-    invoice = _invoice(world, subscription, "subscription_cycle")
+    set_period(subscription, end, after(end, *interval_of(subscription), subscription["billing_cycle_anchor"]))
+    invoice = bill_period(world, subscription, "subscription_cycle")
     if subscription["status"] == "unpaid":
         invoice |= {"auto_advance": False, "automatically_finalizes_at": None}
-    world.emit("customer.subscription.updated", subscription, before)
+    return invoice
 
 
 def subscription_of(world: World, invoice: Obj) -> Obj | None:
@@ -236,9 +263,9 @@ def invoice_was_paid(world: World, invoice: Obj) -> None:
 
 
 def _apply_pending(world: World, subscription: Obj) -> None:
-    from api_v1.stripe_fake import subscription_changes
+    from api_v1.stripe_fake.subscription_changes import apply_pending
 
-    subscription_changes.apply_pending(world, subscription)
+    apply_pending(world, subscription)
 
 
 def invoice_was_not_paid(world: World, invoice: Obj) -> None:
@@ -285,5 +312,22 @@ def expire(world: World, subscription: Obj) -> None:
     world.emit("customer.subscription.updated", subscription, before)
 
 
-def can_be_charged(world: World, subscription: Obj) -> bool:
-    return default_card(world, subscription["customer"], subscription["default_payment_method"]) is not None
+def list_all(world: World, params: Obj) -> Obj:
+    """Without a status, all but those that are canceled."""
+    asked = params if "status" in params else params | {"status": "not canceled"}
+    return _list(world, asked)
+
+
+def _by_status(_world: World, subscription: Obj, wanted: str) -> bool:
+    if wanted == "not canceled":
+        return bool(subscription["status"] != "canceled")
+    if wanted == "ended":
+        return subscription["status"] in OVER
+    return wanted in {"all", subscription["status"]}
+
+
+def _has_price(_world: World, subscription: Obj, wanted: str) -> bool:
+    return any(item["price"]["id"] == wanted for item in subscription["items"]["data"])
+
+
+_list = listing("subscription", status=_by_status, price=_has_price)
