@@ -102,21 +102,25 @@ def find_currency(db: Connection, user_id: UserId) -> str | None:
 
     Or of the plan that Stripe bills him for.
     """
-    row = fetch_one(
-        db,
-        """SELECT p.currency FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
+    row = (
+        fetch_one(
+            db,
+            """SELECT p.currency FROM billing_periods AS b JOIN billing_plans AS p ON p.id = b.plan_id
             WHERE b.user_id = :user_id AND (p.amount_cents > 0 OR p.prices <> '[]')
             ORDER BY b.id LIMIT 1""",
-        user_id=user_id,
-    ) or fetch_one(
-        db,
-        "SELECT currency FROM billing_pending_items WHERE user_id = :user_id AND kind = 'item' ORDER BY id LIMIT 1",
-        user_id=user_id,
-    ) or fetch_one(
-        db,
-        """SELECT p.currency FROM saas_subscriptions AS s JOIN billing_plans AS p ON p.id = s.plan_id
+            user_id=user_id,
+        )
+        or fetch_one(
+            db,
+            "SELECT currency FROM billing_pending_items WHERE user_id = :user_id AND kind = 'item' ORDER BY id LIMIT 1",
+            user_id=user_id,
+        )
+        or fetch_one(
+            db,
+            """SELECT p.currency FROM saas_subscriptions AS s JOIN billing_plans AS p ON p.id = s.plan_id
             WHERE s.user_id = :user_id AND s.billed_by = 'stripe' ORDER BY s.id LIMIT 1""",
-        user_id=user_id,
+            user_id=user_id,
+        )
     )
     return row["currency"] if row else None
 
