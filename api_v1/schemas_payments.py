@@ -23,7 +23,7 @@ from turf_saas.credit_notes import LineWish
 from turf_saas.money import MAX_CENTS, is_currency
 from turf_saas.payments import Method
 from turf_saas.prices import MAX_UNIT_AMOUNT
-from turf_saas.refunds import Status as RefundStatus
+from turf_saas.refund_rows import Status as RefundStatus
 from turf_saas.values import UserId
 
 MAX_TEXT = 500
@@ -164,7 +164,7 @@ class RefundOut(Output):
 class PaymentRefunded(PaymentOut):
     credit_note: str | None = Field(description="The number of the one that the refund needed")
     invoice: PaidInvoice | None
-    refund: RefundOut | None = Field(description="Of a payment that a gateway has taken; null where it is noted by hand")
+    refund: RefundOut | None = Field(description="Of what a gateway has taken; null where it is noted by hand")
 
 
 class Payments(Output):

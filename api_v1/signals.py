@@ -47,7 +47,7 @@ payment_failed = _signals.signal("payment-failed")
 # The same where the payer has to confirm it at his bank: the invoice's payment_url leads him there.
 payment_action_required = _signals.signal("payment-action-required")
 
-# payment: a turf_saas.payments.Payment; refund: a turf_saas.refunds.Refund, or None where the refund was noted by hand.
+# payment: a turf_saas.payments.Payment; refund: a turf_saas.refund_rows.Refund, or None where the refund was noted by hand.
 # Once, when money of it goes back.
 payment_refunded = _signals.signal("payment-refunded")
 

@@ -10,51 +10,38 @@ whatever it says: so the books end the same in whatever order the rest comes.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
+from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from turf_saas import invoice_register, invoices, jobs, payments, refund_books
 from turf_saas.errors import Conflict
 from turf_saas.gateways import STRIPE
-from turf_saas.ids import insert_row
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
-from turf_saas.refund_books import REFUNDED, Booked
+from turf_saas.refund_books import REFUNDED
+from turf_saas.refund_rows import (
+    BY_STRIPE,
+    Refund,
+    Status,
+    Told,
+    add_booked,
+    find_own,
+    find_refund,
+    get_refund,
+    insert,
+    take_over,
+    write_booked,
+)
 from turf_saas.settings import Settings
-from turf_saas.values import UserId, instant_text
+from turf_saas.values import instant_text
 
 logger = logging.getLogger("turf_saas.billing")
 
-Status = Literal["pending", "action_required", "succeeded", "failed", "canceled"]
 DISPUTE = "dispute"  # why money went out that nobody has sent
 SEND_JOB = "billing.send_refund"
-BY_STRIPE = "stripe"
 _RANK = {"pending": 0, "action_required": 0, "succeeded": 1, "failed": 2, "canceled": 2}
 GONE = ("failed", "canceled")
-
-
-@dataclass(frozen=True)
-class Refund:
-    """A refund that a gateway has to send, or has sent. `booked_cents` of it are in the books.
-
-    `credited_cents`: as much as it needed a credit note for.
-    """
-
-    id: int
-    tenant_id: int
-    user_id: UserId
-    payment_id: int
-    stripe_refund_id: str | None
-    amount_cents: int
-    currency: str
-    status: Status
-    booked_cents: int
-    credited_cents: int
-    credit_note_id: int | None
-    reason: str | None
-    created_at: str
 
 
 class Refunded(NamedTuple):
@@ -64,16 +51,6 @@ class Refunded(NamedTuple):
     invoice: Invoice | None
     credit_note: Invoice | None
     refund: Refund | None = None
-
-
-class Told(NamedTuple):
-    """What is heard of a refund. local_id: the row that it is said to be of; only a hint."""
-
-    id: str
-    amount_cents: int
-    status: Status
-    reason: str | None = None
-    local_id: int | None = None
 
 
 class Noted(NamedTuple):
@@ -131,25 +108,24 @@ def refund(
         sent = None
         if payment.gateway is not None:
             status: Status = "pending" if payment.gateway == STRIPE else "succeeded"
-            sent = _insert(db, now, payment, None, cents, status, REFUNDED, by)
-            sent = _add_booked(db, now, sent, booked)
+            sent = insert(db, now, payment, None, cents, status, REFUNDED, by)
+            sent = add_booked(db, now, sent, booked)
         if sent is not None and payment.gateway == STRIPE:
-            jobs.enqueue(db, now, SEND_JOB, {"refund_id": sent.id}, tenant_id=tenant_id, dedupe_key=str(sent.id))
+            _enqueue(db, now, sent)
         after = payments.get_payment(db, tenant_id, payment_id)
         invoice = invoices.get_by_id(db, covered.invoice.id) if covered.invoice is not None else None
         return Refunded(after, invoice, booked.note, sent)
 
 
-def get_refund(db: Connection, refund_id: int) -> Refund:
-    row = fetch_one(db, "SELECT * FROM billing_refunds WHERE id = :id", id=refund_id)
-    assert row is not None, "a refund that was asked for is never deleted"
-    return _refund(row)
-
-
-def find_refund(db: Connection, stripe_id: str) -> Refund | None:
-    """The one that Stripe calls so."""
-    row = fetch_one(db, "SELECT * FROM billing_refunds WHERE stripe_refund_id = :id", id=stripe_id)
-    return _refund(row) if row is not None else None
+def _enqueue(db: Connection, now: datetime, sent: Refund) -> None:
+    jobs.enqueue(
+        db,
+        now,
+        SEND_JOB,
+        {"refund_id": sent.id},
+        tenant_id=sent.tenant_id,
+        dedupe_key=str(sent.id),
+    )
 
 
 # -- what is heard of it ---------------------------------------------------------------------------------
@@ -160,27 +136,43 @@ def note(db: Connection, now: datetime, settings: Settings, known: Payment, told
     with atomic(db):
         invoice_register.hold_register(db, known.tenant_id)
         payment = payments.get_payment(db, known.tenant_id, known.id)
-        seen = find_refund(db, told.id) or _find_own(db, now, payment, told)
+        seen = find_refund(db, told.id) or find_own(db, now, payment, told)
         before = seen.status if seen is not None else None
         if seen is None and told.reason != DISPUTE:
-            seen = _take_over(db, now, payment, told)
+            seen = take_over(db, now, payment, told)
             before = seen.status if seen is not None else None
-        entry = seen or _insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
-        entry, notes = _book_rest(db, now, settings, entry)
-        if _RANK[told.status] >= _RANK[entry.status] and entry.status not in GONE:
-            execute(
-                db,
-                "UPDATE billing_refunds SET status = :status, updated_at = :now WHERE id = :id",
-                status=told.status,
-                now=instant_text(now),
-                id=entry.id,
-            )
-        entry = get_refund(db, entry.id)
-        if entry.status in GONE and entry.booked_cents:
-            _take_back(db, now, entry)
-            notes += _book_others(db, now, settings, entry)
-        after = payments.get_payment(db, payment.tenant_id, payment.id)
-        return Noted(after, get_refund(db, entry.id), before, tuple(notes))
+        entry = seen or insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
+        return _become(db, now, settings, entry, told.status, before)
+
+
+def refuse(db: Connection, now: datetime, settings: Settings, refund_id: int) -> Noted:
+    """The gateway does not send it: the money is the user's account credit again."""
+    with atomic(db):
+        entry = get_refund(db, refund_id)
+        invoice_register.hold_register(db, entry.tenant_id)
+        entry = get_refund(db, refund_id)
+        return _become(db, now, settings, entry, "failed", entry.status)
+
+
+def _become(
+    db: Connection, now: datetime, settings: Settings, entry: Refund, status: Status, before: Status | None
+) -> Noted:
+    """It stands so now, where that is not older than what is known; the books follow."""
+    entry, notes = _book_rest(db, now, settings, entry)
+    if _RANK[status] >= _RANK[entry.status] and entry.status not in GONE:
+        execute(
+            db,
+            "UPDATE billing_refunds SET status = :status, updated_at = :now WHERE id = :id",
+            status=status,
+            now=instant_text(now),
+            id=entry.id,
+        )
+    entry = get_refund(db, entry.id)
+    if entry.status in GONE and entry.booked_cents:
+        _take_back(db, now, entry)
+        notes += _book_others(db, now, settings, entry)
+    after = payments.get_payment(db, entry.tenant_id, entry.payment_id)
+    return Noted(after, get_refund(db, entry.id), before, tuple(notes))
 
 
 def note_sum(db: Connection, now: datetime, settings: Settings, known: Payment, refunded_cents: int) -> Noted | None:
@@ -200,140 +192,10 @@ def note_sum(db: Connection, now: datetime, settings: Settings, known: Payment, 
         missing = refunded_cents - int(row["cents"] if row is not None else 0)
         if missing <= 0:
             return None
-        entry = _insert(db, now, known, None, missing, "succeeded", None, BY_STRIPE)
+        entry = insert(db, now, known, None, missing, "succeeded", None, BY_STRIPE)
         entry, notes = _book_rest(db, now, settings, entry)
         after = payments.get_payment(db, known.tenant_id, known.id)
         return Noted(after, entry, None, tuple(notes))
-
-
-def _find_own(db: Connection, now: datetime, payment: Payment, told: Told) -> Refund | None:
-    """The one that we have asked for: our process may have ended before it wrote down what Stripe calls it."""
-    row = fetch_one(
-        db,
-        """UPDATE billing_refunds SET stripe_refund_id = :stripe_id, updated_at = :now
-            WHERE id = :id AND payment_id = :payment_id AND amount_cents = :cents AND stripe_refund_id IS NULL
-        RETURNING *""",
-        stripe_id=told.id,
-        now=instant_text(now),
-        id=told.local_id or 0,
-        payment_id=payment.id,
-        cents=told.amount_cents,
-    )
-    return _refund(row) if row is not None else None
-
-
-def _take_over(db: Connection, now: datetime, payment: Payment, told: Told) -> Refund | None:
-    """What was known as a sum alone has a name now; None where there is no such sum."""
-    sums = [
-        _refund(row)
-        for row in fetch_all(
-            db,
-            """SELECT * FROM billing_refunds
-                WHERE payment_id = :id AND stripe_refund_id IS NULL AND status = 'succeeded' ORDER BY id""",
-            id=payment.id,
-        )
-    ]
-    if not sums:
-        return None
-    same = next((one for one in sums if one.amount_cents == told.amount_cents), None)
-    if same is not None:
-        execute(
-            db,
-            """UPDATE billing_refunds
-                  SET stripe_refund_id = :stripe_id, status = 'pending', reason = :reason, updated_at = :now
-                WHERE id = :id""",
-            stripe_id=told.id,
-            reason=told.reason,
-            now=instant_text(now),
-            id=same.id,
-        )
-        return get_refund(db, same.id)
-    entry = _insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
-    for one in sums:
-        entry = _move(db, now, one, entry)
-    return entry
-
-
-def _move(db: Connection, now: datetime, of: Refund, to: Refund) -> Refund:
-    """As much of a sum as the refund still lacks is the refund's, with what is booked of it."""
-    part = min(of.amount_cents, to.amount_cents - to.booked_cents)
-    booked, credited = min(of.booked_cents, part), min(of.credited_cents, part)
-    if part == of.amount_cents:
-        execute(db, "DELETE FROM billing_refunds WHERE id = :id", id=of.id)
-    elif part:
-        execute(
-            db,
-            """UPDATE billing_refunds
-                  SET amount_cents = amount_cents - :part, booked_cents = booked_cents - :booked,
-                      credited_cents = credited_cents - :credited, updated_at = :now
-                WHERE id = :id""",
-            part=part,
-            booked=booked,
-            credited=credited,
-            now=instant_text(now),
-            id=of.id,
-        )
-    _write_booked(db, now, to, booked, credited, of.credit_note_id)
-    return get_refund(db, to.id)
-
-
-# -- the rows --------------------------------------------------------------------------------------------
-
-
-def _insert(
-    db: Connection,
-    now: datetime,
-    payment: Payment,
-    stripe_id: str | None,
-    cents: int,
-    status: Status,
-    reason: str | None,
-    by: str | None,
-) -> Refund:
-    made = insert_row(
-        db,
-        "billing_refunds",
-        "id",
-        tenant_id=payment.tenant_id,
-        user_id=payment.user_id,
-        payment_id=payment.id,
-        stripe_refund_id=stripe_id,
-        amount_cents=cents,
-        currency=payment.currency,
-        status=status,
-        reason=reason,
-        created_at=instant_text(now),
-        created_by=by,
-        updated_at=instant_text(now),
-    )
-    return get_refund(db, made)
-
-
-def _add_booked(db: Connection, now: datetime, entry: Refund, booked: Booked) -> Refund:
-    note_id = booked.note.id if booked.note is not None else None
-    _write_booked(db, now, entry, booked.cents, booked.credited_cents, note_id)
-    return get_refund(db, entry.id)
-
-
-def _write_booked(
-    db: Connection, now: datetime, entry: Refund, cents: int, credited_cents: int, note_id: int | None
-) -> None:
-    execute(
-        db,
-        """UPDATE billing_refunds
-              SET booked_cents = booked_cents + :cents, credited_cents = credited_cents + :credited,
-                  credit_note_id = COALESCE(:note_id, credit_note_id), updated_at = :now
-            WHERE id = :id""",
-        cents=cents,
-        credited=credited_cents,
-        note_id=note_id,
-        now=instant_text(now),
-        id=entry.id,
-    )
-
-
-def _refund(row: Row) -> Refund:
-    return Refund(**{name: row[name] for name in Refund.__dataclass_fields__})
 
 
 # -- what of it is in the books --------------------------------------------------------------------------
@@ -350,7 +212,7 @@ def _book_rest(db: Connection, now: datetime, settings: Settings, entry: Refund)
     if not cents:
         return entry, []
     booked = refund_books.book(db, now, settings, payment, covered, cents, BY_STRIPE)
-    return _add_booked(db, now, entry, booked), [booked.note] if booked.note is not None else []
+    return add_booked(db, now, entry, booked), [booked.note] if booked.note is not None else []
 
 
 def _book_others(db: Connection, now: datetime, settings: Settings, failed: Refund) -> list[Invoice]:
@@ -358,12 +220,12 @@ def _book_others(db: Connection, now: datetime, settings: Settings, failed: Refu
     notes: list[Invoice] = []
     for row in fetch_all(
         db,
-        """SELECT * FROM billing_refunds
+        """SELECT id FROM billing_refunds
             WHERE payment_id = :id AND booked_cents < amount_cents AND status NOT IN ('failed', 'canceled')
             ORDER BY id""",
         id=failed.payment_id,
     ):
-        notes += _book_rest(db, now, settings, _refund(row))[1]
+        notes += _book_rest(db, now, settings, get_refund(db, row["id"]))[1]
     return notes
 
 
@@ -371,4 +233,4 @@ def _take_back(db: Connection, now: datetime, entry: Refund) -> None:
     refund_books.come_back(
         db, now, payments.get_payment(db, entry.tenant_id, entry.payment_id), entry.booked_cents, BY_STRIPE
     )
-    _write_booked(db, now, entry, -entry.booked_cents, 0, None)
+    write_booked(db, now, entry, -entry.booked_cents, 0, None)

@@ -9,7 +9,8 @@ from billing_db import Connection, atomic, execute, fetch_one
 from turf_saas import refunds
 from turf_saas.notices import Notice
 from turf_saas.payments import Payment
-from turf_saas.refunds import DISPUTE, Noted, Told
+from turf_saas.refund_rows import Told
+from turf_saas.refunds import DISPUTE, Noted
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, applied, is_news
 from turf_saas.stripe_objects import dig, instant

@@ -10,7 +10,8 @@ from billing_db import Connection
 from turf_saas import refunds
 from turf_saas.notices import Notice
 from turf_saas.payments import Payment
-from turf_saas.refunds import Noted, Status, Told
+from turf_saas.refund_rows import Status, Told
+from turf_saas.refunds import Noted
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored
 from turf_saas.stripe_objects import Json, cents, items_of, metadata_of, sid

@@ -14,7 +14,7 @@ from api_v1.telling import tell_paid, tell_refunded
 from turf_saas import payments, refunds
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
-from turf_saas.refunds import Refund
+from turf_saas.refund_rows import Refund
 
 
 @route(
