@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from billing_db import Connection, atomic, fetch_one
-from turf_saas import account_credit, invoice_balances, invoice_register, invoices
+from turf_saas import account_credit, gateway_invoices, invoice_balances, invoice_register, invoices
 from turf_saas.credit_split import CreditLine, gross_of, left_of, split_credit
 from turf_saas.errors import Conflict, InvalidInput
 from turf_saas.invoice_documents import Document, DocumentLine, DocumentTax
@@ -236,6 +236,7 @@ def _issue(
     ]
     document = _document(db, now, settings, invoice, taxes, lines, reason)
     (note,) = invoice_register.issue(db, now, settings, invoice.tenant_id, [document])
+    gateway_invoices.note_change(db, now, invoice.tenant_id, invoice.id)
     freed = invoice_balances.credit(db, now, invoice, -document.amount_cents, by=by, reason=CREDITED)
     if freed:
         account_credit.add(

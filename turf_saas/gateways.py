@@ -36,9 +36,15 @@ class GatewayDown(GatewayFailed):
     stored: this failure is what the gateway answers to the same key from now on.
     """
 
-    def __init__(self, reason: str = "unreachable", detail: str = "", *, stored: bool = False) -> None:
+    def __init__(self, reason: str = "unreachable", detail: str = "", *, status: int = 0, stored: bool = False) -> None:
         super().__init__(reason, detail)
+        self.status = status
         self.stored = stored
+
+    @property
+    def is_away(self) -> bool:
+        """Whether others will not be answered either: 409 is about this one alone."""
+        return self.status != 409 and not self.stored
 
 
 class GatewayRefused(GatewayFailed):

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing_db import Connection, DatabaseBusy, DatabaseUnavailable, UniqueConflict, execute_many
-from turf_saas import account_credit, giving_back, invoice_register, invoices, rollover
+from turf_saas import account_credit, gateway_invoices, giving_back, invoice_register, invoices, rollover
 from turf_saas.closing_months import (
     Closed,
     close_months,
@@ -281,7 +281,8 @@ def _issue(
     closing = [Closed(user_id, ids.get(user_id), dict(each.draft.used)) for user_id, each in found.items()]
     close_months(db, now, settings, tenant_id, month, closing)
     _mark(db, [(each.draft, ids[user_id]) for user_id, each in found.items() if user_id in ids])
-    account_credit.apply(db, now, tenant_id, done.issued)
+    paid = account_credit.apply(db, now, tenant_id, done.issued)
+    gateway_invoices.enqueue_issued(db, now, settings, tenant_id, done.issued, paid)
     late = [one for each in found.values() for one in each.late]
     note_billed(db, late)
     done.credited = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from billing_db import Connection, Row, atomic, engine, execute, fetch_all, fetch_one
+from billing_db import Connection, Row, atomic, engine, execute, execute_many, fetch_all, fetch_one
 from turf_saas.errors import BillingError, Conflict, NotFound
 from turf_saas.values import compact_json, instant_text
 
@@ -22,6 +22,7 @@ STATES: tuple[State, ...] = ("available", "executing", "retryable", "completed",
 LEASE = timedelta(minutes=5)
 SKEW = timedelta(minutes=5)  # how far the clocks of two machines may be apart
 MAX_ATTEMPTS = 12
+PATIENT = 350  # attempts of what asks another service: that may be away for a week
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(hours=1)
 MAX_ERROR = 2_000
@@ -83,6 +84,36 @@ def enqueue(
             now=instant_text(now),
         )
     return int(row["id"]) if row else None
+
+
+def enqueue_many(
+    db: Connection,
+    now: datetime,
+    name: str,
+    payloads: Mapping[str, Mapping[str, Any]],
+    *,
+    tenant_id: int = 1,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> None:
+    """The same of many, by their dedupe keys; those that are there already stay as they are."""
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "name": name,
+            "payload": compact_json(dict(payload)),
+            "dedupe_key": key,
+            "max_attempts": max_attempts,
+            "now": instant_text(now),
+        }
+        for key, payload in payloads.items()
+    ]
+    with atomic(db):
+        execute_many(
+            db,
+            """INSERT INTO billing_jobs (tenant_id, name, payload, run_at, dedupe_key, max_attempts, created_at)
+               VALUES (:tenant_id, :name, :payload, :now, :dedupe_key, :max_attempts, :now) ON CONFLICT DO NOTHING""",
+            rows,
+        )
 
 
 def claim(db: Connection, now: datetime, *, most: int = 1) -> list[Job]:

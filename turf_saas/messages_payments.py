@@ -12,6 +12,11 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le paiement a été refusé par la banque.",
         "en": "The payment was declined by the bank.",
     },
+    # -- the lines of an invoice at Stripe that ours does not have as such
+    "item_vat": {"fr": "TVA {rate} %", "en": "VAT {rate} %"},
+    "item_lines": {"fr": "{many} lignes, sans la TVA", "en": "{many} lines, without VAT"},
+    "item_settled": {"fr": "Déjà réglé", "en": "Settled already"},
+    "item_carried": {"fr": "Facture {number} (reportée)", "en": "Invoice {number} (carried forward)"},
     # -- what Stripe tells us
     "stripe_not_configured": {
         "fr": "Stripe n'est pas configuré ici.",

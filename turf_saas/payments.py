@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from billing_db import Connection, Row, atomic, fetch_all, fetch_one
-from turf_saas import account_credit, dunning, invoice_balances, invoice_register, invoices
+from turf_saas import account_credit, dunning, gateway_invoices, invoice_balances, invoice_register, invoices
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.ids import insert_row
 from turf_saas.invoices import Invoice
@@ -92,7 +92,7 @@ def record_payment(
         raise InvalidInput("received_too_early", field="received_on", first=OLDEST.date().isoformat())
     with atomic(db):
         wanted = invoices.get_invoice(db, tenant_id, number)
-        held, invoice = _hold(db, wanted)
+        held, invoice = hold_payer(db, wanted)
         if invoice.kind == "credit_note" or invoice.status in ("cancelled", "refunded") or invoice.amount_cents < 0:
             raise Conflict("invoice_takes_no_payment", number=number, status=invoice.status)
         payment_id = insert_row(
@@ -101,6 +101,7 @@ def record_payment(
             "id",
             **_row(now, invoice, amount_cents, method, reference, received_on or today, by),
         )
+        gateway_invoices.note_change(db, now, tenant_id, invoice.id)
         return _settle(db, now, settings, held, invoice, payment_id, amount_cents, by)
 
 
@@ -120,7 +121,7 @@ def receive(
     It is here, whatever has become of the invoice: what that takes no more is account credit.
     """
     with atomic(db):
-        held, invoice = _hold(db, wanted)
+        held, invoice = hold_payer(db, wanted)
         values = {
             **_row(now, invoice, amount_cents, method, source.intent_id, local_day(now, settings.timezone), by),
             "gateway": source.gateway,
@@ -139,7 +140,7 @@ def receive(
         return _settle(db, now, settings, held, invoice, int(row["id"]), amount_cents, by)
 
 
-def _hold(db: Connection, wanted: Invoice) -> tuple[Subscription | None, Invoice]:
+def hold_payer(db: Connection, wanted: Invoice) -> tuple[Subscription | None, Invoice]:
     """The user's subscription and the invoice, and nobody else changes either meanwhile."""
     live = find_live(db, wanted.user_id)
     held = hold(db, live.id) if live is not None else None  # first, as whoever changes it

@@ -25,9 +25,14 @@ SCHEDULE = (
     Periodic("billing.dun", timedelta(hours=1), "subscriptions of those who do not pay"),
     Periodic("billing.roll_over", timedelta(minutes=5), "periods, trials, scheduled changes and ends that are due"),
     Periodic("billing.issue_invoices", timedelta(hours=1), "months that are over and not invoiced"),
+    Periodic("billing.collect", timedelta(hours=1), "invoices to be tried again, and those not sent yet"),
     Periodic("billing.expire_reservations", timedelta(minutes=5), "quantities that were held and not settled"),
     Periodic("billing.check_usage", timedelta(days=1), "whether what is counted is what was used"),
-    Periodic("billing.purge", timedelta(days=1), "answers kept for a day, failed logins, old periodic jobs, old events' bodies"),
+    Periodic(
+        "billing.purge",
+        timedelta(days=1),
+        "answers kept for a day, failed logins, old periodic jobs, old events' bodies",
+    ),
 )
 
 

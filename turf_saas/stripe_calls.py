@@ -92,6 +92,12 @@ def find_answer(db: Connection, subject: str, step: str) -> str | None:
     return str(row["answer_id"]) if row is not None and row["status"] == "done" else None
 
 
+def is_unanswered(db: Connection, subject: str, step: str) -> bool:
+    """Whether the step was begun, and nobody knows what became of it."""
+    row = _last(db, subject, step)
+    return row is not None and row["status"] == "pending"
+
+
 def installation(db: Connection) -> str:
     """The name of this database among all that may share an account of Stripe's: drawn once, when it is first asked."""
     row = fetch_one(db, "SELECT stripe_name FROM billing_installation WHERE id = 1")

@@ -65,6 +65,7 @@ class StripeGateway:
 
     def __init__(self, key: str, api_base: str = "", *, retries: int = RETRIES) -> None:
         self._key, self._api_base, self._retries = key, api_base, retries
+        self.left_alone_until: datetime | None = None  # by jobs: it did not answer one of them
 
     def __repr__(self) -> str:
         return f"<StripeGateway {self.mode}>"
@@ -235,7 +236,7 @@ def _raise(error: Any) -> NoReturn:
         or status in (0, 409, 429)
         or status >= 500
     ):
-        raise GatewayDown(code, detail, stored=status >= 500 and _is_replayed(error)) from None
+        raise GatewayDown(code, detail, status=status, stored=status >= 500 and _is_replayed(error)) from None
     raise GatewayRefused(code, detail, status=status) from None
 
 

@@ -21,10 +21,10 @@ CREATE TABLE billing_received_events (
     received_at ${text} NOT NULL,
     settled_at ${text}
 );
+CREATE INDEX billing_received_events_object ON billing_received_events (object_id, happened_at);
 CREATE INDEX billing_received_events_kept ON billing_received_events (received_at)
     WHERE forgotten_at IS NULL AND status IN ('applied', 'ignored');
 CREATE INDEX billing_received_events_waiting ON billing_received_events (waits_for) WHERE status = 'deferred';
-CREATE INDEX billing_received_events_object ON billing_received_events (object_id) WHERE object_id IS NOT NULL;
 CREATE INDEX billing_received_events_open ON billing_received_events (status, event_id)
     WHERE status IN ('deferred', 'mismatch', 'failed');
 
@@ -83,6 +83,8 @@ CREATE TABLE billing_gateway_invoices (
 CREATE INDEX billing_gateway_invoices_user ON billing_gateway_invoices (user_id, status);
 CREATE INDEX billing_gateway_invoices_unsent ON billing_gateway_invoices (invoice_id)
     WHERE status IN ('waiting', 'draft');
+CREATE INDEX billing_gateway_invoices_failed ON billing_gateway_invoices (first_failed_at)
+    WHERE first_failed_at IS NOT NULL;
 CREATE INDEX billing_gateway_invoices_carried ON billing_gateway_invoices (carried_into)
     WHERE carried_into IS NOT NULL;
 

@@ -1,0 +1,118 @@
+"""The jobs that talk to a gateway: what its answers mean for them, and when it is left alone for a while.
+
+A gateway that does not answer costs each job half a minute: after one has waited, the others do not begin.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from billing_db import atomic
+from turf_saas import (
+    collecting,
+    collecting_changes,
+    gateway_invoices,
+    host_collecting,
+    invoices,
+    payment_attempts,
+)
+from turf_saas.collecting_plans import Uncollectable
+from turf_saas.gateways import STRIPE, GatewayDown, GatewayRefused
+from turf_saas.notices import Notice
+from turf_saas.stripe_gateway import StripeGateway, require_stripe
+from turf_saas.users import get_users_table
+from turf_saas.working import NotYet, Park, Work
+
+logger = logging.getLogger("turf_saas.billing")
+
+LEFT_ALONE = timedelta(seconds=60)
+BUSY = timedelta(seconds=30)  # another job brings the same invoice
+
+
+@contextmanager
+def asking(work: Work) -> Iterator[StripeGateway]:
+    """Stripe, for a job: what it does not answer is tried again, what it refuses is parked."""
+    stripe = require_stripe(work.around.stripe)
+    if stripe.left_alone_until is not None and work.now < stripe.left_alone_until <= work.now + LEFT_ALONE:
+        raise NotYet(stripe.left_alone_until)
+    try:
+        yield stripe
+    except GatewayDown as down:
+        if down.is_away:
+            stripe.left_alone_until = work.now + LEFT_ALONE
+        raise
+    except GatewayRefused as refused:
+        if refused.of_key:
+            raise  # whoever mends the key has mended all of them
+        raise Park(str(refused)) from None
+
+
+def collect_invoice(work: Work) -> None:
+    """The invoice is at its gateway. Where that cannot be, it is parked, and somebody is told."""
+    invoice_id = _take(work)
+    row = gateway_invoices.find(work.db, invoice_id)
+    if row is None:
+        return
+    if row.gateway != STRIPE:
+        host_collecting.collect(work, row)
+        return
+    try:
+        with asking(work) as stripe:
+            collecting.collect(work.db, work.now, work.around.settings, stripe, invoice_id, work.go_on)
+    except (GatewayDown, GatewayRefused) as failed:
+        gateway_invoices.note_error(work.db, work.now, invoice_id, str(failed))
+        raise
+    except (Uncollectable, Park) as why:
+        _park(work, invoice_id, str(why), is_mismatch=isinstance(why, Uncollectable))
+        raise Park(str(why)) from None
+
+
+def _park(work: Work, invoice_id: int, why: str, *, is_mismatch: bool) -> None:
+    gateway_invoices.move(work.db, work.now, invoice_id, "parked", seen=("waiting", "draft", "parked"), error=why)
+    if is_mismatch:
+        invoice = invoices.get_by_id(work.db, invoice_id)
+        work.around.noticed([Notice("payment_mismatch", {"reason": why, "event": None, "invoice": invoice})])
+
+
+def settle_collected(work: Work) -> None:
+    invoice_id = _take(work)
+    row = gateway_invoices.find(work.db, invoice_id)
+    if row is not None and row.gateway == STRIPE:
+        with asking(work) as stripe:
+            collecting_changes.settle(work.db, work.now, stripe, invoice_id)
+
+
+def pay_collected(work: Work) -> None:
+    invoice_id = _take(work)
+    with asking(work) as stripe:
+        collecting_changes.pay(work.db, work.now, stripe, invoice_id, str(work.payload["attempt"]))
+
+
+def pay_open_invoices(work: Work) -> None:
+    user_id = get_users_table(work.db).parse_id(work.payload["user_id"])
+    if user_id is not None:
+        collecting_changes.enqueue_open(work.db, work.now, user_id)
+
+
+def catch_up(work: Work) -> None:
+    """What is ours to try again today, and what was given up while the gateway was away."""
+    db, now = work.db, work.now
+    with atomic(db):
+        gateway_invoices.revive(db, now)
+        for retry in payment_attempts.list_retries(db, now, work.around.settings):
+            row = gateway_invoices.find(db, retry.invoice_id)
+            if row is not None and row.gateway == STRIPE:
+                gateway_invoices.enqueue_payment(db, now, row.tenant_id, row.invoice_id, f"day-{retry.number}")
+
+
+def _take(work: Work) -> int:
+    """The invoice of the job; for itself, so that each of its steps follows the one before."""
+    invoice_id = int(work.payload["invoice_id"])
+    row = gateway_invoices.find(work.db, invoice_id)
+    for held in {invoice_id, row.carried_into if row is not None and row.carried_into else invoice_id}:
+        if row is not None and not gateway_invoices.take(work.db, work.now, held, work.job.id):
+            raise NotYet(work.now + BUSY)
+    return invoice_id
