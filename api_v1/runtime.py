@@ -18,7 +18,7 @@ from api_v1.token_memory import TokenMemory
 from billing_db import Connection
 from turf_saas import catalogue, clock, gateway_choice, schema, tenants, thresholds
 from turf_saas.errors import SettingsError, Unavailable
-from turf_saas.settings import Settings, read_settings, secret_is_weak
+from turf_saas.settings import DEAF_TO_STRIPE, Settings, read_settings, secret_is_weak
 from turf_saas.status import is_missing
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.users import UsersTable, get_users_table
@@ -63,6 +63,8 @@ class Runtime:
         self.settings = replace(self.settings, gateway=gateway_choice.name_of(self.gateway))
         own = self.gateway
         self.stripe = own if isinstance(own, StripeGateway) else gateway_choice.stripe_of(self.settings)
+        if self.settings.stripe_secret_key and not self.settings.stripe_webhook_secrets:
+            app.logger.error("billing: %s", DEAF_TO_STRIPE)
         self.tokens = TokenMemory()
         self.told_that_nobody_is_known = False
         self.metered_prefixes = hooks.prefixes

@@ -14,6 +14,7 @@ from turf_saas import clock, demo, schema
 from turf_saas.catalogue import list_metrics
 from turf_saas.doctor_findings import SHOWN, Finding, listed
 from turf_saas.doctor_invariants import INVARIANTS
+from turf_saas.doctor_stripe import examine_events, examine_webhook
 from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_seller
 from turf_saas.plans import terms_of
 from turf_saas.schema.host import is_named
@@ -124,6 +125,8 @@ def _checks(db: Connection, now: datetime, settings: Settings) -> dict[str, Call
         "jobs": lambda: examine_jobs(db, _time(db, now, settings)),
         "dead_jobs": lambda: examine_dead(db),
         "months": lambda: examine_months(db, _time(db, now, settings), settings),
+        "webhook": lambda: examine_webhook(settings),
+        "events": lambda: examine_events(db, _time(db, now, settings)),
     }
 
 

@@ -21,6 +21,9 @@ SELLER_FIELDS = (
     "NAME", "FORM", "CAPITAL", "SIREN", "SIRET", "RCS", "VAT", "ADDRESS", "ZIP", "CITY", "COUNTRY", "IBAN", "BIC",
 )  # fmt: skip
 MAX_LIMIT = 2**53
+DEAF_TO_STRIPE = (
+    "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not: what Stripe tells is refused, and no payment is noted."
+)
 KNOWN_SECRETS = frozenset(
     {
         "secret", "changeme", "change-me", "change me", "dev", "development", "test", "jwt-secret", "super-secret",

@@ -76,7 +76,7 @@ def follow_newest(
         db,
         """SELECT e.event_type, e.payload, r.happened_at
              FROM billing_received_events AS r JOIN billing_events AS e ON e.id = r.event_id
-            WHERE r.object_id = :id AND e.event_type LIKE 'customer.subscription.%'
+            WHERE r.object_id = :id AND r.forgotten_at IS NULL AND e.event_type LIKE 'customer.subscription.%'
             ORDER BY r.happened_at DESC, e.id DESC LIMIT 20""",
         id=stripe_id,
     )
