@@ -39,6 +39,7 @@ REFUSALS = {
     415: ("NotJson", "The body is not uncompressed application/json in UTF-8"),
     422: ("Invalid", "Values are not acceptable; `errors` names them all"),
     429: ("TooMany", "Too often or too much"),
+    502: ("GatewayFailed", "The payment service did not do it, or did not answer"),
     503: ("Unavailable", "The database is busy or not ready"),
 }
 REFUSAL_HEADERS: dict[int, dict[str, tuple[str, Json]]] = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from api_v1.schemas import Input
+from api_v1.schemas_subscriptions import Code
 
 
 class WebhookAnswer(BaseModel):
@@ -12,3 +15,13 @@ class WebhookAnswer(BaseModel):
 
     status: Literal["ok"]
     result: Literal["applied", "duplicate", "ignored", "deferred"]
+
+
+class CheckoutIn(Input):
+    plan: Code = Field(description="A plan's code")
+
+
+class StripePage(BaseModel):
+    """A page of Stripe's, for this user alone and for a short time."""
+
+    url: str

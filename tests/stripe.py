@@ -13,6 +13,7 @@ from api_v1.stripe_fake import StripeFake
 
 KEY = "sk_test_of_the_tests"
 SECRET = "whsec_of_the_tests"
+PAGES = ("SUCCESS", "CANCEL", "RETURN")
 
 
 @pytest.fixture
@@ -41,6 +42,12 @@ def client_of(fake: StripeFake, key: str = KEY, *, retries: int = 0, timeout: fl
 def settings_of(fake: StripeFake) -> dict[str, str]:
     """What points an app at the fake."""
     return {"STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRET": SECRET, "BILLING_STRIPE_API_BASE": fake.url}
+
+
+def with_pages(fake: StripeFake) -> dict[str, str]:
+    """The same, and where Stripe sends whoever was on one of its pages."""
+    pages = {f"BILLING_STRIPE_{name}_URL": f"https://host.example/{name.lower()}" for name in PAGES}
+    return {**settings_of(fake), **pages}
 
 
 def signed(payload: Any, secret: str = SECRET, timestamp: int | None = None) -> tuple[bytes, str]:

@@ -17,6 +17,36 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
     "item_lines": {"fr": "{many} lignes, sans la TVA", "en": "{many} lines, without VAT"},
     "item_settled": {"fr": "Déjà réglé", "en": "Settled already"},
     "item_carried": {"fr": "Facture {number} (reportée)", "en": "Invoice {number} (carried forward)"},
+    # -- pages of Stripe's
+    "stripe_url_missing": {
+        "fr": "{setting} n'est pas défini : Stripe doit savoir où renvoyer le client.",
+        "en": "{setting} is not set: Stripe has to know where to send the customer back to.",
+    },
+    "checkout_processing": {
+        "fr": "Un paiement est en cours de traitement : l'abonnement commence dès qu'il est confirmé.",
+        "en": "A payment is being processed: the subscription begins as soon as it is confirmed.",
+    },
+    "checkout_changed": {
+        "fr": "Un autre paiement a été ouvert entre-temps. Réessayez.",
+        "en": "Another checkout was opened meanwhile. Try again.",
+    },
+    # -- subscriptions that Stripe runs
+    "stripe_no_dry_run": {
+        "fr": "Stripe facture cet abonnement : ce qu'un changement coûterait n'est pas calculé ici.",
+        "en": "Stripe bills this subscription: what a change would cost is not worked out here.",
+    },
+    "stripe_takes_no_code": {
+        "fr": "Stripe facture cet abonnement : les codes de réduction n'y valent pas.",
+        "en": "Stripe bills this subscription: discount codes are not for it.",
+    },
+    "stripe_plan_free": {
+        "fr": "La formule {plan} n'a pas d'abonnement mensuel : résiliez l'abonnement pour y passer.",
+        "en": "The plan {plan} has no fee: cancel the subscription to go to it.",
+    },
+    "stripe_interval_later": {
+        "fr": "Entre un mois et un an, le changement n'a lieu que tout de suite : when=now.",
+        "en": "Between a month and a year the change takes place at once only: when=now.",
+    },
     # -- what Stripe tells us
     "stripe_not_configured": {
         "fr": "Stripe n'est pas configuré ici.",

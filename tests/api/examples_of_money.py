@@ -8,7 +8,7 @@ from decimal import Decimal
 from tests.api.examples import Call, Stage, example
 from tests.cast import Person
 from tests.issued import SETTINGS
-from turf_saas import invoice_items, payments
+from turf_saas import invoice_items, payments, stripe_calls
 from turf_saas.users import User
 
 
@@ -97,3 +97,15 @@ def list_transactions(stage: Stage, person: Person) -> Call:
     new_payment(stage, person)
     new_payment(stage, person)
     return Call(query={"limit": 1})
+
+
+@example
+def open_checkout(stage: Stage, person: Person) -> Call:
+    stripe_calls.installation(stage.db)  # drawn when it is first asked for
+    return Call(body={"plan": "premium"})
+
+
+@example
+def open_portal(stage: Stage, person: Person) -> Call:
+    stripe_calls.installation(stage.db)
+    return Call(body={})

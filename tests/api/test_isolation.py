@@ -20,6 +20,7 @@ from api_v1.routing import OPERATIONS, Operation
 from billing_db import Connection, engine as engine_of, fetch_all, quoted
 from tests.api.examples import EXAMPLES, MARK, MARKED_CALLS, Call, Stage
 from tests.cast import Cast, Person
+from tests.stripe import with_pages
 from turf_saas.demo import SELLER
 
 PREFIX = "/api/v1/billing"
@@ -45,6 +46,7 @@ Place = tuple[str | int, ...]
 
 # Who posts is known by a signature on the bytes, and by nothing that a caller of ours could say.
 SIGNED = {"stripe_webhook", "payment_webhook"}
+ASK_STRIPE = {"open_checkout", "open_portal"}
 
 
 def names(with_accounts: bool) -> list[str]:
@@ -76,8 +78,10 @@ def stage(db: Connection, people: Cast) -> Stage:
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask], with_accounts: bool) -> Flask:
-    return make_app(BILLING_ACCOUNTS="1" if with_accounts else "0", BILLING_SELF_REPORT="1", **SELLER)
+def app(make_app: Callable[..., Flask], with_accounts: bool, request: pytest.FixtureRequest) -> Flask:
+    asks_stripe = "name" in request.fixturenames and request.getfixturevalue("name") in ASK_STRIPE
+    stripe = with_pages(request.getfixturevalue("stripe_fake")) if asks_stripe else {}
+    return make_app(BILLING_ACCOUNTS="1" if with_accounts else "0", BILLING_SELF_REPORT="1", **SELLER, **stripe)
 
 
 @pytest.fixture
