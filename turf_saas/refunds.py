@@ -125,6 +125,7 @@ def _enqueue(db: Connection, now: datetime, sent: Refund) -> None:
         {"refund_id": sent.id},
         tenant_id=sent.tenant_id,
         dedupe_key=str(sent.id),
+        max_attempts=jobs.PATIENT,
     )
 
 
