@@ -75,7 +75,7 @@ def replay(events: tuple[str, ...], parked: bool, as_json: bool, dry_run: bool) 
     chosen = received_events.list_parked(db) if parked else [received_events.get_event(db, one) for one in events]
     answers = [_replay(one, dry_run) for one in chosen]
     lines = [f"{one['id']}  {one['stripe_event_id']}  {one['result']}  {one['note'] or ''}".rstrip() for one in answers]
-    show({"dry_run": dry_run, "events": answers}, as_json, [*lines, f"{len(answers)} events tried"])
+    show({"dry_run": dry_run, "events": answers}, as_json, [*lines, f"{len(answers)} tried"])
     if any(one["status"] not in ("applied", "ignored") for one in answers):
         click.get_current_context().exit(1)
 

@@ -242,6 +242,7 @@ def test_a_healthy_house_has_no_error_and_nothing_is_changed(run: Run, engine: s
         "jobs",
         "dead_jobs",
         "months",
+        "events",
     ]
     if engine == "sqlite":
         checks[3:3] = ["integrity", "foreign_keys", "journal", "file_mode"]
