@@ -19,6 +19,7 @@ from turf_saas.values import UserId
 logger = logging.getLogger("turf_saas.billing")
 
 OUT_OF_BAND = "out-of-band"
+WAITING_THERE = ("open", "uncollectible")
 AT_STRIPE: tuple[gateway_invoices.Status, ...] = ("draft", "open", "uncollectible", "parked")
 
 
@@ -28,14 +29,24 @@ def settle(db: Connection, now: datetime, stripe: StripeGateway, invoice_id: int
     if plan is None or plan.row.provider_id is None:
         return
     there = stripe.retrieve("invoices", plan.row.provider_id)
-    if there.get("status") not in ("open", "uncollectible"):
+    if there.get("status") not in WAITING_THERE:
         return  # a draft is compared when it is finalized
+    try:
+        _bring_near(db, now, stripe, plan, there)
+    except GatewayRefused as refused:
+        if refused.of_key or stripe.retrieve("invoices", plan.row.provider_id).get("status") in WAITING_THERE:
+            raise
+        logger.info("invoice %s was ended at Stripe meanwhile: %s", plan.invoice.number, refused)
+
+
+def _bring_near(db: Connection, now: datetime, stripe: StripeGateway, plan: Plan, there: Json) -> None:
     due, asked = due_of(plan), cents(there.get("amount_remaining")) or 0
     if due == 0 and asked:
         _end(db, now, stripe, plan, there)
     elif due < asked:
         _lower(db, now, stripe, plan, asked - due)
-    if due and there.get("auto_advance") is False and there.get("status") == "open":
+    finalized = stripe_calls.find_params(db, plan.subject, "finalize") or {}
+    if due and there.get("status") == "open" and finalized.get("auto_advance") is False:
         _set_going(db, now, stripe, plan)
 
 

@@ -92,6 +92,13 @@ def find_answer(db: Connection, subject: str, step: str) -> str | None:
     return str(row["answer_id"]) if row is not None and row["status"] == "done" else None
 
 
+def find_params(db: Connection, subject: str, step: str) -> Json | None:
+    """With what a step was sent; None where it was not."""
+    row = _last(db, subject, step)
+    found: Json | None = json.loads(row["params"]) if row is not None else None
+    return found
+
+
 def is_unanswered(db: Connection, subject: str, step: str) -> bool:
     """Whether the step was begun, and nobody knows what became of it."""
     row = _last(db, subject, step)
