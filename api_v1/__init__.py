@@ -14,6 +14,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     plans as _plan_commands,
     reconcile as _reconcile,
     stripe_doctor as _stripe_doctor,
+    stripe_fake as _stripe_fake,
     usage as _usage_commands,
     verify as _verify,
     webhooks as _webhook_commands,

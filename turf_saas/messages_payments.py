@@ -68,4 +68,13 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "L'événement {event} est déjà traité.",
         "en": "Event {event} is settled already.",
     },
+    # -- Stripe on loopback
+    "stripe_fake_in_production": {
+        "fr": "Le faux Stripe n'encaisse rien : il est refusé en production (BILLING_ENV).",
+        "en": "The fake Stripe takes no money: it is refused in production (BILLING_ENV).",
+    },
+    "stripe_fake_port_taken": {
+        "fr": "Le port {port} ne peut pas être ouvert ; --port en donne un autre, 0 n'importe lequel de libre.",
+        "en": "Port {port} cannot be opened; --port gives another, 0 any that is free.",
+    },
 }

@@ -22,7 +22,12 @@ def retrieve(world: World, params: Obj) -> Obj:
         email="owner@example.com",
         metadata={},
         payouts_enabled=True,
-        settings={"dashboard": {"display_name": "Fake", "timezone": "Europe/Paris"}},
+        settings={
+            "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
+            "card_payments": {},
+            "dashboard": {"display_name": "Fake", "timezone": "Europe/Paris"},
+            "payments": {"statement_descriptor": "FAKE"},
+        },
         type="standard",
     )
     world.objects[ACCOUNT] = made | {"id": ACCOUNT}

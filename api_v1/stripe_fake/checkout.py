@@ -47,7 +47,7 @@ def create(world: World, params: Obj) -> Obj:
         },
         customer=params.get("customer"),
         expires_at=params.get("expires_at", at + DAY),
-        invoice_creation=params.get("invoice_creation", {"enabled": False}) if mode == "payment" else None,
+        invoice_creation=_invoice_creation(params) if mode == "payment" else None,
         metadata=metadata(params),
         mode=mode,
         payment_method_types=["card"],
@@ -63,6 +63,13 @@ def create(world: World, params: Obj) -> Obj:
     set_fields(session, params, COPIED)
     session["url"] = f"{world.base_url}/checkout/{session['id']}"
     return session
+
+
+def _invoice_creation(params: Obj) -> Obj:
+    asked = params.get("invoice_creation", {})
+    names = ("account_tax_ids", "custom_fields", "description", "footer", "issuer", "metadata", "rendering_options")
+    data = dict.fromkeys(names) | asked.get("invoice_data", {})
+    return {"enabled": asked.get("enabled", False), "invoice_data": data}
 
 
 def _check(world: World, params: Obj, mode: str) -> None:
@@ -214,9 +221,9 @@ def _pay(world: World, session: Obj, customer: Obj, card: Obj, later: bool) -> R
 
 
 def _pay_by_invoice(world: World, session: Obj, customer: Obj, card: Obj) -> Refused | None:
-    data = session["invoice_creation"].get("invoice_data", {})
+    data = session["invoice_creation"]["invoice_data"]
     invoice = invoices.create(
-        world, {"customer": customer["id"], "currency": session["currency"], "metadata": data.get("metadata", {})}
+        world, {"customer": customer["id"], "currency": session["currency"], "metadata": data["metadata"] or {}}
     )
     for item in session["_line_items"]:
         lines.create_item(

@@ -12,6 +12,7 @@ from api_v1.stripe_fake.rendering import Obj, rendered
 from api_v1.stripe_fake.world import World
 
 DAY = 86_400
+OF_A_CARD = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "wallet")
 FEE_PERCENT, FEE_FIXED = Decimal("1.5"), 25
 
 
@@ -102,10 +103,7 @@ def _make_charge(world: World, intent: Obj, card: Obj, behaviour: cards.Behaviou
         paid=not fails,
         payment_intent=intent["id"],
         payment_method=card["id"],
-        payment_method_details={
-            "type": "card",
-            "card": {"brand": card["card"]["brand"], "last4": card["card"]["last4"]},
-        },
+        payment_method_details={"type": "card", "card": {name: card["card"][name] for name in OF_A_CARD}},
         radar_options={},
         status="failed" if fails else "succeeded",
     )

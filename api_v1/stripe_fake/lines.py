@@ -17,8 +17,8 @@ SMALLEST = 50
 LARGEST = 99_999_999
 
 
-def rounded(exact: Decimal) -> int:
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+def rounded(exact: Decimal | int) -> int:
+    return int(Decimal(exact).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def minimum_of(currency: str) -> int:

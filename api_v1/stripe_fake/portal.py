@@ -14,6 +14,7 @@ def configuration(world: World) -> Obj:
     features: Obj = {
         "customer_update": {"allowed_updates": [], "enabled": False},
         "invoice_history": {"enabled": True},
+        "subscription_pause": {"duration": {"interval_options": [], "type": "indefinite"}, "enabled": False},
         "payment_method_update": {"enabled": True, "payment_method_configuration": None},
         "subscription_cancel": {
             "cancellation_reason": {"enabled": False, "options": []},
@@ -24,6 +25,8 @@ def configuration(world: World) -> Obj:
         "subscription_update": {
             "default_allowed_updates": [],
             "enabled": False,
+            "schedule_at_period_end": {"conditions": []},
+            "trial_update_behavior": "end_trial",
             "products": None,
             "proration_behavior": "none",
         },

@@ -128,7 +128,7 @@ def dispute(world: World, charge_id: str, amount: int | None, reason: str, *, in
         amount=charge["amount"] if amount is None else amount,
         charge=charge_id,
         currency=charge["currency"],
-        evidence={},
+        evidence={"enhanced_evidence": {}},
         evidence_details=_evidence_details(world),
         is_charge_refundable=inquiry,
         metadata={},
