@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Literal
 
 from billing_db import Connection, atomic, execute, execute_many, fetch_all, fetch_one
+from turf_saas import invoice_balances
 from turf_saas.errors import Conflict
 from turf_saas.invoice_register import Issued
+from turf_saas.invoices import Invoice
 from turf_saas.many import named, parts, places
 from turf_saas.money import MAX_CENTS
 from turf_saas.values import UserId, instant_text
@@ -171,6 +173,25 @@ def apply(db: Connection, now: datetime, tenant_id: int, issued: Sequence[Issued
     if rows:
         _write(db, rows)
     return paid
+
+
+def pay_open(db: Connection, now: datetime, invoice: Invoice, most_cents: int, *, by: str | None = None) -> int:
+    """How much of an open invoice it pays now, and no more than this. The caller holds the register and the invoice."""
+    cents = min(balance_of(db, invoice.user_id, invoice.currency), invoice.due_cents, most_cents)
+    if cents <= 0:
+        return 0
+    with atomic(db):
+        add(
+            db,
+            now,
+            invoice.tenant_id,
+            invoice.user_id,
+            invoice.currency,
+            -cents,
+            "applied",
+            invoice_id=invoice.id,
+        )
+        return invoice_balances.pay(db, now, invoice, cents, by=by, reason="account_credit")
 
 
 def _balances(db: Connection, user_ids: Sequence[UserId]) -> dict[tuple[UserId, str], int]:

@@ -76,8 +76,7 @@ def dun(db: Connection, now: datetime, settings: Settings, *, told: Told = _nobo
     committed.
     """
     changed, failed = 0, []
-    today = local_day(now, settings.timezone).isoformat()
-    for sql, deed, given in ((_DUNNED, recover, {}), (_OWING, _dun, {"today": today})):
+    for sql, deed, given in ((_DUNNED, recover, {}), (_OWING, _dun, owing.at_instant(now, settings))):
         for user_id in _each(db, sql, given):
             try:
                 with atomic(db):
@@ -95,10 +94,13 @@ def dun(db: Connection, now: datetime, settings: Settings, *, told: Told = _nobo
 
 _DUNNED = """SELECT s.user_id FROM saas_subscriptions AS s
               WHERE s.status IN ('past_due', 'unpaid') AND s.billed_by = 'local' AND s.effective_at IS NOT NULL"""
-_OWING = f"""SELECT DISTINCT i.user_id FROM invoices AS i
-               JOIN saas_subscriptions AS s ON s.user_id = i.user_id AND s.status IN ('active', 'past_due')
-                                           AND s.billed_by = 'local' AND s.effective_at IS NOT NULL
-              WHERE {owing.IS_OWED_TOO_LONG}"""  # noqa: S608  constants
+_OWED_BY = """JOIN saas_subscriptions AS s ON s.user_id = i.user_id AND s.status IN ('active', 'past_due')
+                                         AND s.billed_by = 'local' AND s.effective_at IS NOT NULL"""
+# Two selections, each by an index of its own.
+_OWING = f"""SELECT i.user_id FROM invoices AS i {_OWED_BY} WHERE i.due_on < :today AND {owing.IS_OPEN}
+             UNION
+             SELECT i.user_id FROM billing_gateway_invoices AS g JOIN invoices AS i ON i.id = g.invoice_id {_OWED_BY}
+              WHERE g.first_failed_at <= :until AND {owing.IS_OPEN}"""  # noqa: S608  constants
 
 
 def _each(db: Connection, sql: str, given: Mapping[str, Any]) -> Iterator[UserId]:
@@ -159,14 +161,27 @@ def recover(db: Connection, now: datetime, settings: Settings, held: Subscriptio
 
 
 def owes(db: Connection, now: datetime, settings: Settings, user_id: UserId) -> bool:
-    """Whether an invoice of the user's should have been paid before today."""
+    """Whether an invoice of the user's should have been paid before today, or a charge of it has failed."""
     row = fetch_one(
         db,
         f"SELECT 1 AS one FROM invoices AS i WHERE i.user_id = :user_id AND {owing.IS_OWED_TOO_LONG} LIMIT 1",  # noqa: S608
         user_id=user_id,
-        today=local_day(now, settings.timezone).isoformat(),
+        **owing.at_instant(now, settings),
     )
     return row is not None
+
+
+def dun_payer(db: Connection, now: datetime, settings: Settings, held: Subscription | None) -> Subscription | None:
+    """One that became past_due, or unpaid, by a charge that failed, which is noted whatever becomes of it."""
+    if held is None or held.billed_by != "local":
+        return None
+    try:
+        with atomic(db):
+            after = _dun(db, now, settings, held)
+        return after if after is not None and after.status != held.status else None
+    except UNREADABLE as error:  # the next run says so too
+        logger.error("the subscription of user %s cannot be dunned: %s", held.user_id, error)
+        return None
 
 
 def recover_payer(db: Connection, now: datetime, settings: Settings, held: Subscription | None) -> Subscription | None:

@@ -12,7 +12,9 @@ from turf_saas import (
     stripe_credit_notes,
     stripe_customers,
     stripe_disputes,
+    stripe_intents,
     stripe_invoices,
+    stripe_payouts,
     stripe_refunds,
     stripe_subscriptions,
 )
@@ -51,7 +53,29 @@ HANDLERS: dict[str, Row] = {
     "customer.subscription.resumed": Row(stripe_subscriptions.apply, "and goes on"),
     "customer.subscription.pending_update_applied": Row(stripe_subscriptions.apply, "a change was paid for"),
     "customer.subscription.pending_update_expired": Row(stripe_subscriptions.apply, "a change was not paid for"),
-    "invoice.paid": Row(stripe_invoices.paid, "an invoice is paid, by whatever way"),
+    # invoices: those that we have sent there, and those of subscriptions that Stripe runs
+    "invoice.created": Row(stripe_invoices.changed, "a draft: where our invoice stands there is noted"),
+    "invoice.updated": Row(stripe_invoices.changed, "it stands elsewhere, or a part of it was paid"),
+    "invoice.finalized": Row(stripe_invoices.changed, "it is open: from here on it is collected, and can be paid"),
+    "invoice.sent": Row(stripe_invoices.changed, "Stripe has mailed it"),
+    "invoice.will_be_due": Row(stripe_invoices.changed, "it is due soon"),
+    "invoice.overdue": Row(stripe_invoices.changed, "it was due: ours is overdue by its own day"),
+    "invoice.paid": Row(stripe_invoices.changed, "it is paid, by whatever way"),
+    "invoice.payment_succeeded": Row(stripe_invoices.changed, "the same, where a charge has paid it"),
+    "invoice.overpaid": Row(stripe_invoices.changed, "more was paid: Stripe keeps that for the customer's next one"),
+    "invoice.payment_failed": Row(stripe_invoices.payment_failed, "a charge has failed: its days count from here"),
+    "invoice.payment_action_required": Row(stripe_invoices.action_required, "the payer has to confirm it at his bank"),
+    "invoice.payment_attempt_required": Row(stripe_invoices.action_required, "nothing there could be charged"),
+    "invoice.voided": Row(stripe_invoices.voided, "it is void: what is open here is taken back by a credit note"),
+    "invoice.marked_uncollectible": Row(stripe_invoices.changed, "Stripe asks for it no more; it is owed all the same"),
+    "invoice.finalization_failed": Row(
+        stripe_invoices.finalization_failed, "it is not collected: somebody has to look"
+    ),
+    "invoice.deleted": Row(stripe_invoices.deleted, "the same: its draft is gone"),
+    "invoice_payment.paid": Row(stripe_invoices.payment_paid, "which intent or charge has paid how much of it"),
+    # payment intents: those that collect an invoice of ours
+    "payment_intent.succeeded": Row(stripe_intents.succeeded, "its payment learns by which charge it came"),
+    "payment_intent.payment_failed": Row(stripe_intents.failed, "why the charge has failed"),
     # -- money that goes back
     "refund.created": Row(stripe_refunds.changed, "money of a payment goes back"),
     "refund.updated": Row(stripe_refunds.changed, "something has become of a refund"),
@@ -61,6 +85,13 @@ HANDLERS: dict[str, Row] = {
     "credit_note.created": Row(stripe_credit_notes.issued, "a credit note was made at Stripe: it is ours as well"),
     "credit_note.updated": Row(stripe_credit_notes.issued, "the same, where we have not heard of it before"),
     "credit_note.voided": Row(stripe_credit_notes.voided, "ours stays issued: somebody has to look"),
+    # -- what Stripe sends to the bank
+    "payout.created": Row(stripe_payouts.changed, "what Stripe sends to the bank: of what it is made is read"),
+    "payout.updated": Row(stripe_payouts.changed, "it comes another day, say"),
+    "payout.paid": Row(stripe_payouts.changed, "the bank has it"),
+    "payout.failed": Row(stripe_payouts.changed, "the bank has sent it back"),
+    "payout.canceled": Row(stripe_payouts.changed, "it was called back before it left"),
+    "payout.reconciliation_completed": Row(stripe_payouts.changed, "of what it is made is known now"),
     # -- disputes
     "charge.dispute.created": Row(stripe_disputes.changed, "a payer's bank calls a payment into question"),
     "charge.dispute.updated": Row(stripe_disputes.changed, "it goes on"),

@@ -1,0 +1,83 @@
+"""What an event does not say is asked of Stripe: what has paid an invoice, and why a card was refused for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from billing_db import Connection, atomic
+from turf_saas import (
+    gateway_invoices,
+    invoices,
+    payment_attempts,
+    payments,
+    stripe_intents,
+    stripe_pieces,
+    stripe_takings,
+)
+from turf_saas.collecting_jobs import asking
+from turf_saas.gateway_invoices import GatewayInvoice
+from turf_saas.gateways import STRIPE
+from turf_saas.invoices import Invoice
+from turf_saas.notices import Notice
+from turf_saas.payments import Source
+from turf_saas.settings import Settings
+from turf_saas.stripe_invoices import reason_of
+from turf_saas.stripe_objects import Json, dig
+from turf_saas.stripe_takings import find_contradiction, read
+from turf_saas.values import parse_instant
+from turf_saas.working import Work
+
+
+def read_collected(work: Work) -> None:
+    """A job: nothing is changed at Stripe, so it may be done again."""
+    db, invoice_id = work.db, int(work.payload["invoice_id"])
+    mirror = gateway_invoices.find(db, invoice_id)
+    if mirror is None or mirror.provider_id is None:
+        return
+    with asking(work) as stripe:
+        there = stripe.retrieve("invoices", mirror.provider_id)
+        intents = ["data.payment.payment_intent"]
+        pieces = stripe.list("invoice_payments", invoice=mirror.provider_id, expand=intents)
+    work.go_on()
+    work.around.noticed(apply_read(db, work.now, work.around.settings, invoice_id, there, pieces))
+
+
+def apply_read(
+    db: Connection, now: datetime, settings: Settings, invoice_id: int, there: Json, pieces: Iterable[Json]
+) -> list[Notice]:
+    """What Stripe has answered: each payment of the invoice, the reason of a refusal, and what was paid elsewhere."""
+    notices: list[Notice] = []
+    with atomic(db):
+        invoice = payments.hold_payer(db, invoices.get_by_id(db, invoice_id))[1]
+        mirror = gateway_invoices.find(db, invoice_id)
+        if mirror is None or mirror.provider_id is None or find_contradiction(db, read(there), invoice, mirror):
+            return []
+        for given in pieces:
+            piece = stripe_pieces.read_piece(given)
+            if piece is not None:
+                notices += stripe_pieces.note_piece(db, now, settings, invoice, mirror.provider_id, piece, now)
+            notices += _learn(db, now, settings, invoice, given)
+        return notices + _note_elsewhere(db, now, settings, invoice, mirror, there)
+
+
+def _learn(db: Connection, now: datetime, settings: Settings, invoice: Invoice, given: Json) -> list[Notice]:
+    code = reason_of(dig(given, "payment", "payment_intent"))
+    unclear = [one for one in payment_attempts.list_attempts(db, invoice.id) if one.code is None and one.is_in_vain]
+    if code is None or not unclear:
+        return []
+    learnt = stripe_intents.learn(db, now, settings, invoice, code, parse_instant(unclear[-1].happened_at))
+    return list(learnt.notices) if learnt is not None else []
+
+
+def _note_elsewhere(
+    db: Connection, now: datetime, settings: Settings, invoice: Invoice, mirror: GatewayInvoice, there: Json
+) -> list[Notice]:
+    """What no payment of Stripe's has brought was marked as paid by somebody: noted as far as it is due."""
+    noted = sum(row["amount_cents"] for row in stripe_pieces.list_noted(db, invoice, str(mirror.provider_id)))
+    rest = min(stripe_takings.read(there).paid - noted, invoices.get_by_id(db, invoice.id).due_cents)
+    if rest <= 0:
+        return []
+    source = Source(STRIPE, f"{mirror.provider_id}:paid:elsewhere")
+    done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method="other", by=stripe_pieces.BY)
+    return stripe_pieces.notices_of(done) if done is not None else []
