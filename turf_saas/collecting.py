@@ -78,14 +78,14 @@ def _make_draft(
 ) -> str:
     """Its id, which is ours to know from the moment it is answered."""
     invoice, name = planned.invoice, installation(db)
-    charges = find_card(db, invoice.user_id) is not None
+    card = find_card(db, invoice.user_id)
     return stripe_calls.make(
         db,
         now,
         invoice.tenant_id,
         planned.subject,
         "create",
-        draft_of(now, settings, planned, customer, name, charges=charges),
+        draft_of(now, settings, planned, customer, name, card=card),
         stripe.create_invoice,
         find=partial(_find_invoice, stripe, customer, invoice.id, name),
         and_then=lambda draft: _link(db, now, invoice, draft),

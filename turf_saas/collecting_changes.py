@@ -151,7 +151,8 @@ def pay(db: Connection, now: datetime, stripe: StripeGateway, invoice_id: int, a
     What comes of it is told by an event, whether it was paid or declined.
     """
     plan = find_sent(db, invoice_id)
-    if plan is None or plan.row.provider_id is None or not due_of(plan) or find_card(db, plan.invoice.user_id) is None:
+    card = find_card(db, plan.invoice.user_id) if plan is not None else None
+    if plan is None or plan.row.provider_id is None or not due_of(plan) or card is None:
         return
     there = stripe.retrieve("invoices", plan.row.provider_id)
     if there.get("status") != "open":
@@ -163,7 +164,7 @@ def pay(db: Connection, now: datetime, stripe: StripeGateway, invoice_id: int, a
             plan.invoice.tenant_id,
             plan.subject,
             f"pay-{attempt}",
-            {},
+            {"payment_method": card},
             partial(stripe.pay_invoice, plan.row.provider_id),
             find=partial(_find_ended, stripe, plan.row.provider_id),
         )

@@ -114,11 +114,15 @@ def _smalls(db: Connection, sent: Invoice, row: GatewayInvoice) -> list[Invoice]
 # -- as Stripe is told ---------------------------------------------------------------------------------------
 
 
-def draft_of(now: datetime, settings: Settings, plan: Plan, customer: str, installation: str, *, charges: bool) -> Json:
-    """The draft's parameters. charges: there is something that can be charged; else Stripe asks the payer."""
+def draft_of(
+    now: datetime, settings: Settings, plan: Plan, customer: str, installation: str, *, card: str | None
+) -> Json:
+    """The draft's parameters. card: what is charged, which need not be the customer's default there, as one that a
+    checkout has left; without any Stripe asks the payer.
+    """
     invoice = plan.invoice
-    terms: dict[str, Any] = {"collection_method": "charge_automatically"}
-    if not charges:
+    terms: dict[str, Any] = {"collection_method": "charge_automatically", "default_payment_method": card}
+    if card is None:
         terms = {"collection_method": "send_invoice", "due_date": _due_date(now, settings, invoice)}
     return {
         "customer": customer,
