@@ -128,6 +128,7 @@ def _prove_refunds(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
     ):
         said = f"payment {row['id']}: {row['refunded_cents']} cents went out, and {int(row['taken'])} were taken for it"
         yield Finding("payment", said, None, row["tenant_id"])
+    yield from _prove_sent(db, tenant_id)
     whose, given = of_tenant("i.tenant_id", tenant_id)
     for row in fetch_each(
         db,
@@ -143,6 +144,22 @@ def _prove_refunds(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
         told, refunded = int(row["told"]), int(row["refunded"])
         said = f"{row['invoice_number']}: the ledger says {told} cents went out again, and its payments {refunded}"
         yield Finding("payment", said, row["invoice_number"], row["tenant_id"])
+
+
+def _prove_sent(db: Connection, tenant_id: int | None) -> Iterator[Finding]:
+    """What has gone out of a payment that a gateway took is what is booked of its refunds."""
+    whose, given = of_tenant("p.tenant_id", tenant_id)
+    for row in fetch_each(
+        db,
+        f"""SELECT p.id, p.tenant_id, p.refunded_cents, COALESCE(r.cents, 0) AS booked
+              FROM billing_payments AS p
+              LEFT JOIN (SELECT payment_id, SUM(booked_cents) AS cents FROM billing_refunds
+                          GROUP BY payment_id) AS r ON r.payment_id = p.id
+             WHERE p.gateway IS NOT NULL AND {whose} AND p.refunded_cents <> COALESCE(r.cents, 0)""",  # noqa: S608
+        **given,
+    ):
+        said = f"payment {row['id']}: {row['refunded_cents']} cents went out, and its refunds say {int(row['booked'])}"
+        yield Finding("payment", said, None, row["tenant_id"])
 
 
 def _prove_accounts(db: Connection, tenant_id: int | None) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from api_v1 import Billing
-from api_v1.signals import invoice_issued
+from api_v1.signals import invoice_issued, payment_refunded
 from billing_db import Connection, fetch_all, fetch_one
 from tests.api.invoicing import Office
 from tests.api.test_subscribing_face import lent
@@ -20,6 +20,7 @@ from tests.issued import issue_one, line
 from turf_saas.demo import SELLER
 from turf_saas.errors import Conflict, InvalidInput, NotFound
 from turf_saas.invoices import Invoice
+from turf_saas.payments import Payment
 
 
 @pytest.fixture
@@ -65,6 +66,27 @@ def test_a_payment_is_recorded_and_the_invoice_says_so(billing: Billing, db: Con
     row = fetch_one(db, "SELECT * FROM billing_payments WHERE id = :id", id=done.payment.id)
     assert row is not None
     assert (row["reference"], row["received_on"], row["created_by"]) == ("CHQ 12", "2030-05-19", "app")
+
+
+def test_a_refund_goes_out_and_is_told(billing: Billing, twelve: str, told: list[str]) -> None:
+    paid = billing.record_payment(twelve, 1_200).payment
+    seen: list[tuple[int, object]] = []
+
+    def hear(_app: Flask, payment: Payment, refund: object) -> None:
+        seen.append((payment.refunded_cents, refund))
+
+    with payment_refunded.connected_to(hear):
+        part = billing.refund_payment(paid.id, 500)
+        rest = billing.refund_payment(paid.id)
+    assert (part.payment.refunded_cents, rest.payment.left_cents, part.refund) == (500, 0, None)
+    assert part.credit_note is not None
+    assert rest.credit_note is not None
+    assert told == [part.credit_note.number, rest.credit_note.number]
+    assert seen == [(500, None), (1_200, None)]
+    with pytest.raises(Conflict, match="refund_too_large"):
+        billing.refund_payment(paid.id)
+    with pytest.raises(InvalidInput, match="Out of range"):
+        billing.refund_payment(paid.id, 0)
 
 
 def test_a_credit_note_is_issued_and_told(billing: Billing, db: Connection, alice: Person, told: list[str]) -> None:

@@ -13,6 +13,7 @@ from billing_db import Connection, fetch_all
 from tests.api.invoicing import PREFIX, SETTINGS, Office, at, begin
 from tests.cast import Cast, Person
 from tests.issued import issue_one
+from turf_saas import invoices, jobs, payments
 from turf_saas.demo import SELLER
 from turf_saas.subscription_changes import Wish, change_plan
 
@@ -152,6 +153,20 @@ def test_a_refund_beyond_the_account_credit_makes_a_credit_note(desk: Cashier, a
     assert (note["amount_cents"], note["credited_number"], note["reason"]) == (-1_200, twelve, "refund")
     again = desk.send(ada, f"/payments/{paid}/refund")
     assert (again.status_code, again.json["code"], again.json["left_cents"]) == (409, "refund_too_large", 0)
+
+
+def test_a_refund_of_what_stripe_took_is_pending_until_it_is_sent(
+    desk: Cashier, db: Connection, ada: Person, twelve: str
+) -> None:
+    by_hand = desk.pay(ada, twelve, amount_cents=300).json["id"]
+    assert desk.send(ada, f"/payments/{by_hand}/refund").json["refund"] is None
+    source = payments.Source("stripe", "in_1", "pi_1", "ch_1")
+    invoice = invoices.get_invoice(db, 1, twelve)
+    taken = payments.receive(db, at(5, 20, 10), SETTINGS, invoice, source, amount_cents=1_200, method="card")
+    assert taken is not None
+    reply = desk.send(ada, f"/payments/{taken.payment.id}/refund", {"amount_cents": 1_200}).json
+    assert reply["refund"] == {"id": reply["refund"]["id"], "status": "pending", "amount_cents": 1_200}
+    assert [job.payload for job in jobs.list_jobs(db)] == [{"refund_id": reply["refund"]["id"]}]
 
 
 def test_a_refund_that_nothing_covers_does_nothing(

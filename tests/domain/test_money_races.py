@@ -12,7 +12,7 @@ import billing_db
 from billing_db import Connection
 from tests.cast import Person
 from tests.issued import ISSUED_AT, SETTINGS, issue_one, owed
-from turf_saas import account_credit, credit_notes, invoice_items, invoices, issuing, payments, refunds
+from turf_saas import account_credit, credit_notes, invoice_items, invoices, issuing, jobs, payments, refunds
 from turf_saas.demo import SELLER
 from turf_saas.errors import BillingError
 from turf_saas.settings import read_settings
@@ -79,6 +79,22 @@ def test_refunds_at_once_give_a_payment_back_once(db: Connection, url: str, alic
 
     assert sorted(at_once(url, [refund] * 5)) == ["done"] * 3 + ["refund_too_large"] * 2
     assert invoices.get_by_id(db, invoice.id).status == "refunded"
+    assert owed(db, alice) == 0
+
+
+def test_admins_who_refund_what_stripe_took_at_once_send_it_once(db: Connection, url: str, alice: Person) -> None:
+    source = payments.Source("stripe", "in_1", "pi_1", "ch_1")
+    invoice = issue_one(db, alice, 1_000)
+    taken = payments.receive(db, ISSUED_AT, SETTINGS, invoice, source, amount_cents=1_200, method="card")
+    assert taken is not None
+
+    def refund(other: Connection) -> None:
+        refunds.refund(other, ISSUED_AT, SETTINGS, 1, taken.payment.id)
+
+    assert sorted(at_once(url, [refund] * 4)) == ["done"] + ["refund_too_large"] * 3
+    assert [(job.name, job.state) for job in jobs.list_jobs(db, name=refunds.SEND_JOB)] == [
+        (refunds.SEND_JOB, "available")
+    ]
     assert owed(db, alice) == 0
 
 

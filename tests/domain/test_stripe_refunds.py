@@ -6,13 +6,14 @@ from itertools import permutations
 
 import pytest
 
-from billing_db import Connection
+from billing_db import Connection, atomic, execute
 from tests.cast import Person
 from tests.domain.money_back import NOW, Books, after, books, taken
 from tests.issued import SETTINGS
 from tests.stripe_payloads import AT, SHAPES, Payload, Shape, charge, credit_note, event, listed, refund, tell, tell_all
 from turf_saas import payments, refunds
 from turf_saas.errors import Conflict
+from turf_saas.money_proof import prove_money
 
 
 def refunded(cents: int, *, shape: Shape = "endive") -> list[Payload]:
@@ -157,6 +158,17 @@ def test_what_is_ours_over_there_is_not_taken_for_the_owners(db: Connection, ali
     ours = credit_note(metadata={"app": "turf_saas"})
     assert tell_all(db, NOW, SETTINGS, [event("credit_note.created", ours)]) == ["ignored"]
     assert books(db, *of).credited == 0
+
+
+def test_a_refund_that_somebody_has_changed_is_found_by_verify(db: Connection, alice: Person) -> None:
+    of = taken(db, alice)
+    tell(db, NOW, SETTINGS, event("refund.created", refund(amount=500)))
+    assert books(db, *of).refunded == 500
+    with atomic(db):
+        execute(db, "UPDATE billing_refunds SET booked_cents = 499")
+    with atomic(db):
+        said = [one.sentence for one in prove_money(db, 1)]
+    assert said == [f"payment {of[1].id}: 500 cents went out, and its refunds say 499"]
 
 
 # -- what is asked for here ------------------------------------------------------------------------------
