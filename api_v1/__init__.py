@@ -11,6 +11,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     invoices as _invoice_commands,
     jobs as _job_commands,
     keys as _keys,
+    payouts as _payout_commands,
     plans as _plan_commands,
     reconcile as _reconcile,
     stripe_doctor as _stripe_doctor,
