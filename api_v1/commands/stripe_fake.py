@@ -28,10 +28,12 @@ OUR_WEBHOOK = "http://127.0.0.1:5000/api/v1/billing/webhooks/stripe"
 @in_one_sentence
 def stripe_fake(port: int, webhook: str, secret: str, as_json: bool) -> None:
     """Serve Stripe on 127.0.0.1, in memory, until Ctrl-C. Refused in production (BILLING_ENV)."""
-    from api_v1.stripe_fake import StripeFake
+    from api_v1.stripe_fake import StripeFake, is_on_this_machine
 
     if current_runtime().settings.production:
         raise Forbidden("stripe_fake_in_production")
+    if not is_on_this_machine(webhook):
+        raise click.BadParameter("events go to this machine only: http://127.0.0.1:…", param_hint="--webhook")
     try:
         fake = StripeFake(port=port)
     except OSError:

@@ -7,6 +7,7 @@ from typing import Any
 from api_v1.stripe_fake import cards, catalogue, collecting, customers, invoices, lines, subscriptions
 from api_v1.stripe_fake.changing import metadata, set_fields
 from api_v1.stripe_fake.errors import Refused
+from api_v1.stripe_fake.lists import page
 from api_v1.stripe_fake.rendering import Obj
 from api_v1.stripe_fake.world import World
 
@@ -119,6 +120,11 @@ def _line_item(world: World, given: Obj, mode: str) -> Obj:
         "quantity": quantity,
         "adjustable_quantity": None,
     }
+
+
+def list_items(world: World, params: Obj, session_id: str) -> Obj:
+    items = world.get("checkout.session", session_id)["_line_items"]
+    return page(world, params, items, f"/v1/checkout/sessions/{session_id}/line_items")
 
 
 def expire(world: World, params: Obj, session_id: str) -> Obj:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from api_v1.stripe_fake import cards
 from api_v1.stripe_fake.changing import metadata, set_fields
 from api_v1.stripe_fake.errors import Refused
+from api_v1.stripe_fake.lists import page
 from api_v1.stripe_fake.rendering import Obj, rendered
 from api_v1.stripe_fake.world import World
 
@@ -99,6 +100,21 @@ def change_balance(world: World, customer: Obj, amount: int, kind: str, invoice_
         metadata={},
         type=kind,
     )
+
+
+def create_balance_transaction(world: World, params: Obj, customer_id: str) -> Obj:
+    """A credit (below zero) or a debt that the next invoice takes along."""
+    customer = world.named("customer", customer_id, "customer")
+    made = change_balance(world, customer, params["amount"], "adjustment", None, params["currency"])
+    made["metadata"] = metadata(params)
+    set_fields(made, params, {"description"})
+    world.emit("customer.updated", customer)
+    return made
+
+
+def list_balance_transactions(world: World, params: Obj, customer_id: str) -> Obj:
+    found = world.all("customer_balance_transaction", customer=customer_id)
+    return page(world, params, found, f"/v1/customers/{customer_id}/balance_transactions")
 
 
 def default_card(world: World, customer_id: str, *chosen: str | None) -> Obj | None:

@@ -129,9 +129,14 @@ def signature(raw: bytes, secret: str, timestamp: int | None = None) -> str:
     return str(WebhookSignature.generate_signature_header(raw.decode(), secret, timestamp=timestamp))
 
 
+def is_on_this_machine(url: str) -> bool:
+    target = urlsplit(url)
+    return target.scheme == "http" and target.hostname in THIS_MACHINE
+
+
 def _post(url: str, raw: bytes, signed: str) -> tuple[int | None, str]:
     target = urlsplit(url)
-    if target.hostname not in THIS_MACHINE or target.scheme != "http":
+    if not is_on_this_machine(url) or target.hostname is None:
         return None, "not delivered: the fake posts to this machine only"
     connection = http.client.HTTPConnection(target.hostname, target.port or 80, timeout=ANSWER_WITHIN)
     headers = {

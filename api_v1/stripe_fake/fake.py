@@ -146,8 +146,9 @@ class StripeFake:
 
     def resume(self) -> None:
         """Delivers what was kept, and from now on at once."""
+        while self.postman.kept:
+            self.postman.deliver()
         self.postman.mode = "running"
-        self.postman.deliver()
 
     def silence(self) -> None:
         """Nothing is delivered any more, as if every delivery had failed."""

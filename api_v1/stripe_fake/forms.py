@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from api_v1.stripe_fake.errors import invalid
+from api_v1.stripe_fake.errors import Refused, invalid
 
 MAX_FIELDS = 5_000
 MAX_DEPTH = 12
@@ -22,6 +23,14 @@ def decode(text: str) -> dict[str, Any]:
     for name, value in pairs:
         _put(decoded, name, value)
     return decoded
+
+
+def content(text: str) -> str:
+    """What a request says, in whatever order it says it."""
+    try:
+        return json.dumps(decode(text), sort_keys=True)
+    except Refused:
+        return text
 
 
 def _put(decoded: dict[str, Any], name: str, value: str) -> None:

@@ -48,10 +48,10 @@ def _place(world: World, found: list[Obj], object_id: str, param: str) -> int:
 def within(world: World, found: Obj, bounds: Any, field: str = "created") -> bool:
     """`created=5`, or `created[gte]=5&created[lt]=9`."""
     at = found[field]
-    if not isinstance(bounds, dict):
+    if at is None or not isinstance(bounds, dict):
         return bool(at == bounds)
     compare = {"gt": at.__gt__, "gte": at.__ge__, "lt": at.__lt__, "lte": at.__le__}
-    return at is not None and all(compare[name](bound) for name, bound in bounds.items())
+    return all(compare[name](bound) for name, bound in bounds.items())
 
 
 def listing(object_type: str, **special: Filter) -> Callable[[World, Obj], Obj]:
@@ -70,7 +70,16 @@ def listing(object_type: str, **special: Filter) -> Callable[[World, Obj], Obj]:
 
 
 def _same(name: str) -> Filter:
-    return lambda world, found, wanted: found.get(name) == wanted
+    """Equal to what was asked for, one of several, or within bounds."""
+
+    def fits(world: World, found: Obj, wanted: Any) -> bool:
+        if isinstance(wanted, dict) and wanted.keys() <= {"gt", "gte", "lt", "lte"}:
+            return within(world, found, wanted, name)
+        if isinstance(wanted, list):
+            return found.get(name.removesuffix("s")) in wanted
+        return bool(found.get(name) == wanted)
+
+    return fits
 
 
 URLS = {"checkout.session": "checkout/sessions", "billing_portal.configuration": "billing_portal/configurations"}

@@ -7,7 +7,6 @@ from typing import Any
 from api_v1.stripe_fake import collecting
 from api_v1.stripe_fake.changing import metadata, set_fields
 from api_v1.stripe_fake.errors import Refused
-from api_v1.stripe_fake.lists import within
 from api_v1.stripe_fake.rendering import Obj
 from api_v1.stripe_fake.world import World
 
@@ -90,7 +89,3 @@ def fail(world: World, payout: Obj) -> None:
 
 def in_payout(_world: World, booked: Obj, wanted: Any) -> bool:
     return bool(booked["_payout"] == wanted)
-
-
-def arrives(world: World, payout: Obj, bounds: Any) -> bool:
-    return within(world, payout, bounds, "arrival_date")

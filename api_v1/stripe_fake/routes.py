@@ -71,6 +71,18 @@ CUSTOMERS = [
     Route(
         "GET", "/v1/customers/{id}/payment_methods/{id}", "CustomerPaymentMethodRetrieveParams", cards.of_path_customer
     ),
+    Route(
+        "POST",
+        "/v1/customers/{id}/balance_transactions",
+        "CustomerBalanceTransactionCreateParams",
+        customers.create_balance_transaction,
+    ),
+    Route(
+        "GET",
+        "/v1/customers/{id}/balance_transactions",
+        "CustomerBalanceTransactionListParams",
+        customers.list_balance_transactions,
+    ),
     Route("POST", "/v1/payment_methods", "PaymentMethodCreateParams", cards.create),
     Route("GET", "/v1/payment_methods", "PaymentMethodListParams", listing("payment_method")),
     Route("GET", "/v1/payment_methods/{id}", "PaymentMethodRetrieveParams", retrieving("payment_method")),
@@ -150,7 +162,7 @@ MONEY = [
         "GET", "/v1/balance_transactions/{id}", "BalanceTransactionRetrieveParams", retrieving("balance_transaction")
     ),
     Route("POST", "/v1/payouts", "PayoutCreateParams", payouts.create),
-    Route("GET", "/v1/payouts", "PayoutListParams", listing("payout", arrival_date=payouts.arrives)),
+    Route("GET", "/v1/payouts", "PayoutListParams", listing("payout")),
     Route("GET", "/v1/payouts/{id}", "PayoutRetrieveParams", retrieving("payout")),
     Route("POST", "/v1/setup_intents", "SetupIntentCreateParams", setup_intents.create),
     Route("GET", "/v1/setup_intents", "SetupIntentListParams", listing("setup_intent")),
@@ -168,6 +180,7 @@ PAGES = [
     Route("POST", "/v1/checkout/sessions", "checkout.SessionCreateParams", checkout.create),
     Route("GET", "/v1/checkout/sessions", "checkout.SessionListParams", listing("checkout.session")),
     Route("GET", "/v1/checkout/sessions/{id}", "checkout.SessionRetrieveParams", retrieving("checkout.session")),
+    Route("GET", "/v1/checkout/sessions/{id}/line_items", "checkout.SessionLineItemListParams", checkout.list_items),
     Route("POST", "/v1/checkout/sessions/{id}/expire", "checkout.SessionExpireParams", checkout.expire),
     Route("POST", "/v1/billing_portal/sessions", "billing_portal.SessionCreateParams", portal.create),
     Route("GET", "/v1/billing_portal/configurations", "billing_portal.ConfigurationListParams", portal.configurations),

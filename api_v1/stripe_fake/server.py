@@ -162,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answered(self, fake: StripeFake, entry: Request, text: str) -> tuple[int, Obj, dict[str, str]]:
         """The answer, executed under the world's lock; what a key was answered before is given again."""
         world = fake.world
-        asked = (entry.method, entry.path, text)
+        asked = (entry.method, entry.path, forms.content(text))
         with world.lock:
             try:
                 key = _key_of(self.headers.get("Authorization", ""))
@@ -210,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         fake: StripeFake, entry: Request, text: str, status: int, body: Obj, request_id: str = "req_fault"
     ) -> None:
         if entry.method == "POST":
-            asked = (entry.method, entry.path, text)
+            asked = (entry.method, entry.path, forms.content(text))
             fake.replays.keep(entry.idempotency_key, Kept(asked, status, body, fake.world.now(), request_id))
 
     def answer(self, status: int, body: Obj | str, headers: dict[str, str] | None = None) -> None:

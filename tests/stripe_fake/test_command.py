@@ -50,3 +50,10 @@ def test_a_taken_port_is_one_sentence(make_app: Callable[..., Flask], stripe_fak
     app = make_app()
     refused = app.test_cli_runner().invoke(args=["billing", "stripe-fake", "--port", port])
     assert (refused.exit_code, port in refused.stderr, len(refused.stderr.splitlines())) == (1, True, 1)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_a_webhook_elsewhere_is_refused(make_app: Callable[..., Flask]) -> None:
+    words = ["billing", "stripe-fake", "--port", "0", "--webhook", "https://example.com/hook"]
+    refused = make_app().test_cli_runner().invoke(args=words)
+    assert (refused.exit_code, "this machine only" in refused.stderr) == (2, True)

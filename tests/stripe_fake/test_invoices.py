@@ -76,6 +76,17 @@ def test_what_leaves_nothing_to_charge_is_paid_and_carried(
     assert (following.total, following.amount_paid) == (1_000, 1_000 + left)
 
 
+def test_a_credit_given_by_hand_is_taken_along(stripe_client: Client) -> None:
+    customer = paying_customer(stripe_client)
+    stripe_client.v1.customers.balance_transactions.create(customer, {"amount": -300, "currency": "eur"})
+    assert open_invoice(stripe_client, customer, 1_000, advance=True).amount_paid == 700
+    rows = stripe_client.v1.customers.balance_transactions.list(customer).data
+    assert [(row.type, row.amount, row.ending_balance) for row in rows] == [
+        ("applied_to_invoice", 300, 0),
+        ("adjustment", -300, -300),
+    ]
+
+
 def test_fifty_cents_are_charged(stripe_client: Client) -> None:
     assert open_invoice(stripe_client, paying_customer(stripe_client), 50, advance=True).amount_paid == 50
 
@@ -298,6 +309,7 @@ def test_lists_are_paged_and_filtered(stripe_client: Client) -> None:
     newer = stripe_client.v1.invoices.list({**mine, "limit": 1, "ending_before": older.data[0].id})
     assert ([each.id for each in newer.data], newer.has_more) == ([made[3]], True)
     assert len(list(stripe_client.v1.invoices.list({"limit": 2}).auto_paging_iter())) == 6
+    assert stripe_client.v1.invoices.list({"due_date": {"gt": 1}}).data == []
     refused("parameter_invalid_integer", lambda: stripe_client.v1.invoices.list({"limit": 101}))
     refused("resource_missing", lambda: stripe_client.v1.invoices.list({"starting_after": "in_0"}))
     refused(None, lambda: stripe_client.v1.invoices.list({"expand": ["data.nothing"]}))

@@ -117,6 +117,11 @@ def test_the_same_key_with_other_parameters_is_refused(
         stripe_client.v1.customers.create(params, {"idempotency_key": "one"})
 
 
+def test_the_order_of_parameters_says_nothing(stripe_client: stripe.StripeClient) -> None:
+    first = stripe_client.v1.customers.create({"name": "Alice", "phone": "1"}, {"idempotency_key": "one"})
+    assert stripe_client.v1.customers.create({"phone": "1", "name": "Alice"}, {"idempotency_key": "one"}).id == first.id
+
+
 def test_the_same_key_at_another_path_is_refused(stripe_client: stripe.StripeClient) -> None:
     stripe_client.v1.customers.create({"name": "Alice"}, {"idempotency_key": "one"})
     with pytest.raises(stripe.IdempotencyError):
