@@ -14,7 +14,7 @@ from turf_saas.notices import Notice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, ignored, is_news, mismatch
 from turf_saas.stripe_objects import sid
-from turf_saas.stripe_subscriptions import BY, follow_newest
+from turf_saas.stripe_subscriptions import BY, ask_again, follow_newest
 from turf_saas.subscription_changes import Wish
 from turf_saas.subscriptions import Subscription
 
@@ -53,13 +53,17 @@ def apply(db: Connection, now: datetime, settings: Settings, event: Event) -> Ou
 def _grant(
     db: Connection, now: datetime, settings: Settings, customer: Customer, checkout: Checkout, event: Event
 ) -> Outcome:
-    """What was paid for. A subscription of which nothing was told yet begins when it is."""
+    """What was paid for. Of a subscription that has not begun by what was told of it, Stripe is asked."""
     if checkout.mode == "setup":
         begun, word = _subscribe(db, now, settings, customer, checkout)
         return applied(Notice("subscription_changed", {"subscription": begun, "what": word}))
     stripe_id = sid(event.object.get("subscription"))
     followed = follow_newest(db, now, settings, customer, stripe_id) if stripe_id is not None else None
-    return followed if followed is not None and followed.status != "ignored" else applied()
+    if followed is not None and followed.status != "ignored":
+        return followed
+    if stripe_id is not None:
+        ask_again(db, now, settings, stripe_id)
+    return applied()
 
 
 def _subscribe(

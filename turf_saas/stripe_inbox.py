@@ -179,11 +179,11 @@ def _settle(db: Connection, now: datetime, settings: Settings, stored: _Stored) 
     if outcome.status == "mismatch":
         logger.error("event %s (%s) contradicts what is known: %s", stored.event.id, stored.event.type, outcome.note)
     _mark(db, now, stored, outcome.status, note=outcome.note)
-    notices = [*outcome.notices, *_wake(db, now, settings, outcome.known)]
+    notices = [*outcome.notices, *wake(db, now, settings, outcome.known)]
     return Received("applied" if outcome.status == "applied" else "ignored", tuple(notices))
 
 
-def _wake(db: Connection, now: datetime, settings: Settings, known: Iterable[str]) -> list[Notice]:
+def wake(db: Connection, now: datetime, settings: Settings, known: Iterable[str]) -> list[Notice]:
     """What has waited for these ids is applied now, in the order in which it happened."""
     notices: list[Notice] = []
     for object_id in known:

@@ -29,7 +29,7 @@ logger = logging.getLogger("turf_saas.billing")
 
 BY = "stripe"  # how the history names it
 SYNC_JOB = "billing.sync_subscription"
-SOON = timedelta(seconds=2)
+SOON = timedelta(seconds=10)  # by then Stripe has most often told the rest
 _NOT_BEGUN = "nothing is granted before it is paid for"
 
 

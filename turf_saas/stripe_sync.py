@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from billing_db import atomic
+from turf_saas import stripe_inbox
 from turf_saas.stripe_applying import find_customer
 from turf_saas.stripe_objects import sid
 from turf_saas.stripe_subscriptions import follow
@@ -20,4 +21,5 @@ def sync_subscription(work: Work) -> None:
         if customer is None:
             return
         outcome = follow(work.db, work.now, work.around.settings, customer, given, at=work.now)
-    work.around.noticed(outcome.notices)
+        woken = stripe_inbox.wake(work.db, work.now, work.around.settings, outcome.known)
+    work.around.noticed([*outcome.notices, *woken])
