@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from tests.cast import Person
 from tests.domain.working import Clock
 from tests.issued import ISSUED_AT, document
 from tests.stripe import KEY, client_of
-from turf_saas import account_credit, gateway_invoices, invoice_register, invoices, jobs
+from turf_saas import account_credit, gateway_invoices, invoice_register, invoices, jobs, stripe_inbox
 from turf_saas.invoices import Invoice
 from turf_saas.job_kinds import KINDS
 from turf_saas.settings import Settings, read_settings
@@ -59,11 +60,24 @@ class Collector:
         self.settings = settings_for(fake)
         self.stripe = StripeGateway(KEY, fake.url, retries=0)
         self.notices: list[Any] = []
+        self._heard = 0
 
     def work(self, **given: Any) -> Ran:
         """All that is due now."""
         around = Around(self.settings, gateway=self.stripe, stripe=self.stripe, noticed=self.notices.extend)
         return run_stored(self.db, self.clock, around, KINDS, **given)
+
+    def hear(self) -> list[str]:
+        """What Stripe has told since is applied, in order; each type with what became of it."""
+        events, said = self.fake.events[self._heard :], []
+        self._heard += len(events)
+        for event in events:
+            done = stripe_inbox.receive(
+                self.db, self.clock(), self.settings, stripe_inbox.event_of(event), json.dumps(event)
+            )
+            self.notices += done.notices
+            said.append(f"{event['type']} {done.result}")
+        return said
 
     def work_through(self, hours: float = 1) -> Ran:
         """The same after so much time, when what had failed is due again."""

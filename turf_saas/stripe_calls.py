@@ -86,12 +86,6 @@ def make(
     return Answer(str(sid(answer)), answer)
 
 
-def find_answer(db: Connection, subject: str, step: str) -> str | None:
-    """The id of what a step has made; None where it was not made, or nobody knows."""
-    row = _last(db, subject, step)
-    return str(row["answer_id"]) if row is not None and row["status"] == "done" else None
-
-
 def find_params(db: Connection, subject: str, step: str) -> Json | None:
     """With what a step was sent; None where it was not."""
     row = _last(db, subject, step)
