@@ -210,7 +210,7 @@ def _tried_in_vain(
         failure = Failure(
             status,
             cents(event.object.get("amount_remaining")) or cents(event.object.get("amount_due")) or invoice.due_cents,
-            event.created,
+            min(event.created, now),  # Stripe's clock may be ahead of ours
             decline_of(event.object),
             instant(event.object.get("next_payment_attempt")),
         )
