@@ -13,7 +13,7 @@ from turf_saas.plans import Plan
 from turf_saas.settings import Settings
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import Json, cents, currency_of, dig, sid
-from turf_saas.stripe_permissions import list_missing
+from turf_saas.stripe_permissions import Missing, list_missing
 
 PATHS = ("/webhooks/stripe", "/webhooks/payment")
 OLDEST_VERSION = "2024-04-10"  # of an endpoint: since then every shape that it may send is tried here
@@ -100,11 +100,13 @@ def _permissions(gateway: StripeGateway, settings: Settings) -> list[Finding]:
     missing = list(list_missing(gateway, restricted=restricted))
     if not missing:
         return [Finding("permissions", "ok", "The key may do all that is asked of it.")]
-    where = f"{KEYS} → the key → Edit key"
-    return [
-        Finding("permissions", "error", f"The key lacks {one.name}: {one.level} ({one.why}). {where}.")
-        for one in missing
-    ]
+    return [Finding("permissions", "error", _lack(one)) for one in missing]
+
+
+def _lack(missing: Missing) -> str:
+    needed, called = missing
+    named = f" ({called})" if called else ""
+    return f"The key lacks {needed.name}: {needed.level}{named}: {needed.why}. {KEYS} → the key → Edit key."
 
 
 # -- webhooks ----------------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from turf_saas.gateways import GatewayRefused
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import Json
 
+CALLED = re.compile(r"'([a-z_]+(?::[a-z]+)?)' permission")
 NOBODY = "turf_saas_doctor"  # an id that no object has: what is asked about it changes nothing
 
 
@@ -28,48 +31,52 @@ PERMISSIONS = (
     Needed("Credit notes", "Write", "what was credited here is not collected there", "credit_notes", "credit_notes"),
     Needed("Charges and Refunds", "Write", "money is given back", "refunds", "refunds"),
     Needed("PaymentIntents", "Read", "which payment has paid an invoice", "payment_intents"),
-    Needed("PaymentMethods", "Read", "whether a user has a card", "payment_methods"),
     Needed("Disputes", "Read", "payments that are called into question", "disputes"),
     Needed("Checkout Sessions", "Write", "a user subscribes on Stripe's page", "checkout.sessions", "checkout"),
     Needed("Subscriptions", "Write", "those that Stripe runs are changed and ended", "subscriptions", "subscriptions"),
     Needed("Customer portal", "Write", "a user changes his card", "billing_portal.configurations", "portal"),
-    Needed("Products and Prices", "Read", "the prices of plans", "prices"),
-    Needed("Balance and Payouts", "Read", "fees, and what reaches the bank", "payouts"),
-    Needed("Balance transaction sources", "Read", "what a payout is made of", "balance_transactions"),
+    Needed("Products", "Write", "a plan that names no price gets one", "products"),
+    Needed("Prices", "Write", "a plan that names no price gets one", "prices", "prices"),
+    Needed("Payouts", "Read", "what reaches the bank", "payouts"),
+    Needed("Balance", "Read", "what a payout is made of, and the fees", "balance_transactions"),
     Needed("Events", "Read", "what was not delivered is made up for", "events"),
     Needed("Webhook Endpoints", "Read", "whether Stripe knows where to post", "webhook_endpoints"),
 )
 
 
-def list_missing(gateway: StripeGateway, *, restricted: bool) -> Iterator[Needed]:
+class Missing(NamedTuple):
+    """What the key may not, and what Stripe itself calls it, where it says so."""
+
+    needed: Needed
+    called: str | None
+
+
+def list_missing(gateway: StripeGateway, *, restricted: bool) -> Iterator[Missing]:
     """What the key may not. Writing is only tried with a restricted key: another one may do what it may read."""
     for needed in PERMISSIONS:
-        if not _may_read(gateway, needed) or (restricted and needed.write and not _may_write(gateway, needed.write)):
-            yield needed
+        refused = _refusal(partial(gateway.list, needed.kind, most=1))
+        if refused is None and restricted and needed.write is not None:
+            refused = _refusal(partial(_try_to_write, gateway, needed.write))
+        if refused is not None:
+            named = CALLED.search(refused.detail)
+            yield Missing(needed, named[1] if named else None)
 
 
-def _may_read(gateway: StripeGateway, needed: Needed) -> bool:
+def _refusal(ask: Callable[[], object]) -> GatewayRefused | None:
+    """Why this key may not ask. Whoever may ask for what is not there is told that it is not."""
     try:
-        gateway.list(needed.kind, most=1)
+        ask()
     except GatewayRefused as refused:
-        return not refused.of_key
-    return True
+        return refused if refused.of_key else None
+    return None
 
 
-def _may_write(gateway: StripeGateway, what: str) -> bool:
-    """Asked about what is not there: who may is told that it is not, who may not is told that."""
-    key, there_is_none = f"{NOBODY}-{what}", f"cus_{NOBODY}"
-    try:
-        _try_to_write(gateway, what, there_is_none, key)
-    except GatewayRefused as refused:
-        return not refused.of_key
-    return True
-
-
-def _try_to_write(gateway: StripeGateway, what: str, customer: str, key: str) -> Json:
+def _try_to_write(gateway: StripeGateway, what: str) -> Json:
+    """Asked about what is not there, so that nothing can change."""
+    key = f"{NOBODY}-{what}"
     match what:
         case "customers":
-            return gateway.update_customer(customer, {}, key)
+            return gateway.update_customer(f"cus_{NOBODY}", {}, key)
         case "invoices":
             return gateway.update_invoice(f"in_{NOBODY}", {}, key)
         case "credit_notes":
@@ -80,5 +87,7 @@ def _try_to_write(gateway: StripeGateway, what: str, customer: str, key: str) ->
             return gateway.expire_session(f"cs_{NOBODY}", {}, key)
         case "subscriptions":
             return gateway.update_subscription(f"sub_{NOBODY}", {}, key)
+        case "prices":
+            return gateway.create_price({"currency": "eur", "unit_amount": 1, "product": f"prod_{NOBODY}"}, key)
         case _:
-            return gateway.create_portal_session({"customer": customer}, key)
+            return gateway.create_portal_session({"customer": f"cus_{NOBODY}"}, key)

@@ -98,6 +98,7 @@ def test_a_stripe_that_does_not_answer_is_told(run: Run, stripe_fake: StripeFake
         ("checkout:write", "Checkout Sessions: Write"),
         ("billing_portal:write", "Customer portal: Write"),
         ("subscriptions:read", "Subscriptions: Write"),
+        ("prices:write", "Prices: Write (prices:write)"),
     ],
 )
 def test_each_permission_that_a_restricted_key_lacks_is_named(
