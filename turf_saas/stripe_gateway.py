@@ -229,8 +229,6 @@ def _raise(error: Any) -> NoReturn:
     detail = _detail(said, error)
     if isinstance(error, stripe.CardError):
         raise CardDeclined(code, sid(dig(said, "decline_code")), detail) from None
-    if isinstance(error, stripe.IdempotencyError):
-        raise GatewayRefused("idempotency_error", detail, status=400) from None
     if (
         isinstance(error, (stripe.APIConnectionError, stripe.RateLimitError))
         or status in (0, 409, 429)
