@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import random
 from itertools import permutations
 
 import pytest
 
-from billing_db import Connection, atomic, execute
+from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Person
+from tests.domain.at_stripe import collected, hear, stands
 from tests.domain.money_back import NOW, Books, after, books, taken
 from tests.issued import SETTINGS
-from tests.stripe_payloads import AT, SHAPES, Payload, Shape, charge, credit_note, event, listed, refund, tell, tell_all
+from tests.stripe_payloads import (
+    AT,
+    SHAPES,
+    Payload,
+    Shape,
+    charge,
+    credit_note,
+    event,
+    invoice as there,
+    invoice_payment,
+    listed,
+    refund,
+    tell,
+    tell_all,
+)
 from turf_saas import payments, refunds
 from turf_saas.errors import Conflict
 from turf_saas.money_proof import prove_money
+from turf_saas.rehearsal import rehearsal
 
 
 def refunded(cents: int, *, shape: Shape = "endive") -> list[Payload]:
@@ -169,6 +186,31 @@ def test_a_refund_that_somebody_has_changed_is_found_by_verify(db: Connection, a
     with atomic(db):
         said = [one.sentence for one in prove_money(db, 1)]
     assert said == [f"payment {of[1].id}: 500 cents went out, and its refunds say 499"]
+
+
+def test_money_that_came_and_went_is_the_same_in_whatever_order_all_of_it_is_told(
+    db: Connection, engine: str, alice: Person
+) -> None:
+    """What is about a payment that nobody knows yet waits for it, and the credit note for its refund."""
+    invoice = collected(db, alice)
+    told = [
+        event("invoice.paid", there(status="paid"), at=AT - 60),
+        event("invoice_payment.paid", invoice_payment(), at=AT - 60),
+        *refunded(500)[::2],
+        event("credit_note.created", credit_note(amount=500, refunds=["re_1"])),
+        event("refund.failed", refund(amount=500, status="failed"), at=AT + 60),
+    ]
+    chance = random.Random(7)
+    for _ in range(150 if engine == "sqlite" else 15):
+        order = chance.sample(told, len(told))
+        with rehearsal(db, dry_run=True):
+            hear(db, *order)
+            found = stands(db, invoice)
+            rows = fetch_all(db, "SELECT status, booked_cents, credited_cents FROM billing_refunds")
+            waiting = fetch_all(db, "SELECT note FROM billing_received_events WHERE status = 'deferred'")
+        assert (found.status, found.paid, found.credited, found.account_credit) == ("paid", 1_780, 500, 500), order
+        assert [(row["status"], row["booked_cents"], row["credited_cents"]) for row in rows] == [("failed", 0, 500)]
+        assert waiting == []
 
 
 # -- what is asked for here ------------------------------------------------------------------------------
