@@ -47,8 +47,8 @@ payment_failed = _signals.signal("payment-failed")
 # The same where the payer has to confirm it at his bank: the invoice's payment_url leads him there.
 payment_action_required = _signals.signal("payment-action-required")
 
-# payment: a turf_saas.payments.Payment; refund: a turf_saas.refund_rows.Refund, or None where the refund was noted by hand.
-# Once, when money of it goes back.
+# payment: a turf_saas.payments.Payment that a gateway has taken; refund: a turf_saas.refund_rows.Refund. Once, when
+# money of it has gone back.
 payment_refunded = _signals.signal("payment-refunded")
 
 # The same when the money could not go back: it is the payer's account credit again.
@@ -60,8 +60,8 @@ payment_disputed = _signals.signal("payment-disputed")
 # The same when it is over: its status says how, "won", "lost" or "warning_closed".
 dispute_closed = _signals.signal("dispute-closed")
 
-# reason: in a sentence; event: the turf_saas.stripe_applying.Event that contradicts what we know; invoice: the
-# turf_saas.invoices.Invoice that it is about, or None. Nothing was booked to it: somebody has to look.
+# reason: in a sentence; event: the turf_saas.stripe_applying.Event that contradicts what we know, or None where a job
+# has found it; invoice: the turf_saas.invoices.Invoice that it is about, or None. Somebody has to look.
 payment_mismatch = _signals.signal("payment-mismatch")
 
 # subscription: a turf_saas.subscriptions.Subscription whose trial ends in a few days, as Stripe tells it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from tests.stripe import SECRET, client_of, settings_of
 from turf_saas import catalogue
 from turf_saas.catalogue import PlanDraft
 from turf_saas.stripe_events import HANDLERS
+from turf_saas.stripe_permissions import PERMISSIONS
 
+ROOT = Path(__file__).parents[2]
 HOOK = "https://app.example.com/api/v1/billing/webhooks/stripe"
 URLS = {
     f"BILLING_STRIPE_{name}_URL": f"https://app.example.com/{name.lower()}" for name in ("SUCCESS", "CANCEL", "RETURN")
@@ -191,3 +194,12 @@ def test_a_price_that_is_not_there_is_told_and_one_of_two_plans_too(run: Run, we
     assert (code, found) == (1, [BASE, ("error", "prices"), ("error", "prices")])
     assert "Plan third: there is no price price_gone" in said
     assert f"have one price, {well}" in said
+
+
+def test_the_document_names_each_event_and_each_permission() -> None:
+    text = (ROOT / "docs" / "stripe.md").read_text(encoding="utf-8")
+    listed = text.partition("### The events")[2].partition("```\n")[2].partition("```")[0]
+    assert sorted(listed.split()) == sorted(HANDLERS)
+    assert [
+        row for row in text.splitlines() if row.endswith("|") and row.split("|")[2].strip() in ("Read", "Write")
+    ] == [f"| {needed.name} | {needed.level} | {needed.why} |" for needed in PERMISSIONS]
