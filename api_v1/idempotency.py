@@ -30,6 +30,12 @@ def answer_once(given: dict[str, Any], view: Callable[[], Response]) -> Response
     return Response(found.body, found.status, headers, content_type="application/json")
 
 
+def was_answered(given: dict[str, Any]) -> bool:
+    """Whether this is a request again that has its answer: what it needs from elsewhere is not asked for twice."""
+    key, runtime = find_key(), current_runtime()
+    return key is not None and idempotency.was_done(runtime.db(), runtime.now(), _asked(given, key))
+
+
 def find_key() -> str | None:
     """The key that the request came with, or InvalidInput."""
     given = current_request().headers.get(HEADER)

@@ -52,6 +52,19 @@ def do_once(db: Connection, now: datetime, asked: Asked, deed: Callable[[], Answ
     return answer
 
 
+def was_done(db: Connection, now: datetime, asked: Asked) -> bool:
+    """Whether the caller has used the key within its day. What the deed needs from elsewhere is not asked for again."""
+    row = fetch_one(
+        db,
+        """SELECT 1 AS one FROM billing_idempotency_keys
+            WHERE user_id = :user_id AND idempotency_key = :key AND created_at > :before""",
+        user_id=asked.user.id,
+        key=asked.key,
+        before=instant_text(now - KEPT),
+    )
+    return row is not None
+
+
 def _claim(db: Connection, now: datetime, asked: Asked) -> bool:
     """Whether the key is the caller's to use: it is new, or its day is over."""
     before = instant_text(now - KEPT)

@@ -43,9 +43,9 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "La formule {plan} n'a pas d'abonnement mensuel : résiliez l'abonnement pour y passer.",
         "en": "The plan {plan} has no fee: cancel the subscription to go to it.",
     },
-    "stripe_interval_later": {
-        "fr": "Entre un mois et un an, le changement n'a lieu que tout de suite : when=now.",
-        "en": "Between a month and a year the change takes place at once only: when=now.",
+    "stripe_year_to_month": {
+        "fr": "Stripe facture cet abonnement à l'année : résiliez-le à son terme pour passer à {plan}, au mois.",
+        "en": "Stripe bills this subscription by the year: cancel it at its end to go to {plan}, by the month.",
     },
     # -- what Stripe tells us
     "stripe_not_configured": {

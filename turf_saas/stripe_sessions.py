@@ -137,5 +137,5 @@ def _params(
     return {
         **params,
         "line_items": [{"price": price_for(db, now, settings, stripe, plan, user.id), "quantity": 1}],
-        "subscription_data": {"metadata": {**mine, "plan_id": str(plan.id)}, **trial},
+        "subscription_data": {"metadata": mine, **trial},
     }

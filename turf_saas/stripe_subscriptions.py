@@ -20,7 +20,7 @@ from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, ignored, is_news, mismatch
 from turf_saas.stripe_objects import Json, sid
 from turf_saas.stripe_plans import find_follower, find_plan
-from turf_saas.stripe_states import ENDED, State, rank_of, state_of
+from turf_saas.stripe_states import ENDED, FINAL, RECOVERED, State, rank_of, state_of
 from turf_saas.subscribing import enter
 from turf_saas.subscriptions import Subscription, find_of_stripe, hold, update_subscription
 from turf_saas.values import instant_text, parse_instant
@@ -40,17 +40,27 @@ def apply(db: Connection, now: datetime, settings: Settings, event: Event) -> Ou
     if customer is None or stripe_id is None:
         return ignored("no customer of ours")
     rank = rank_of(event.object, is_first=event.type.endswith(".created"))
+    if _may_be_either(db, stripe_id, event.created, rank):
+        ask_again(db, now, settings, stripe_id)
     if is_news(db, event, stripe_id, rank=rank, tenant_id=customer.tenant_id):
         return follow(db, now, settings, customer, event.object, at=event.created)
-    if _is_of_the_same_second(db, stripe_id, event.created, rank):
-        ask_again(db, now, settings, stripe_id)
     return ignored("a newer state is known")
 
 
 def follow(
-    db: Connection, now: datetime, settings: Settings, customer: Customer, given: Json, *, at: datetime
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    customer: Customer,
+    given: Json,
+    *,
+    at: datetime,
+    by: str | None = BY,
 ) -> Outcome:
-    """Ours is as Stripe's is `at` that instant: begun, changed or ended. Nobody asks how new that is."""
+    """Ours is as Stripe's is `at` that instant: begun, changed or ended. Nobody asks how new that is.
+
+    by: who has brought it about, as far as that is known.
+    """
     at = min(at, now)
     with atomic(db):
         row = find_of_stripe(db, str(sid(given)))
@@ -60,7 +70,7 @@ def follow(
         plan = find_plan(db, customer.tenant_id, given, held)
         state = state_of(given, settings)
         if held is not None:
-            return _change(db, now, held, plan, state, at)
+            return _change(db, now, held, plan, state, at, by)
         if not _is_granted(db, customer, given, state, at):
             return Outcome("ignored", _NOT_BEGUN, known=(state.id,))
         if plan is None:
@@ -104,16 +114,21 @@ def ask_again(db: Connection, now: datetime, settings: Settings, stripe_id: str)
         )
 
 
-def _is_of_the_same_second(db: Connection, stripe_id: str, at: datetime, rank: int) -> bool:
-    """Two states of one second and one rank: which of them is the newer one, only Stripe knows."""
+def _may_be_either(db: Connection, stripe_id: str, at: datetime, rank: int) -> bool:
+    """Whether another state is known of the same second, and only Stripe knows which of the two is the newer one.
+
+    A subscription goes from any of the states that follow `active` back to it; all others follow each other.
+    """
     row = fetch_one(
         db,
-        "SELECT 1 AS one FROM billing_stripe_objects WHERE id = :id AND told_at = :at AND rank = :rank",
+        "SELECT rank FROM billing_stripe_objects WHERE id = :id AND told_at = :at",
         id=stripe_id,
         at=instant_text(at),
-        rank=rank,
     )
-    return row is not None
+    if row is None:
+        return False
+    lower, higher = sorted((rank, int(row["rank"])))
+    return lower == higher or (lower >= RECOVERED and higher < FINAL)
 
 
 # -- it begins -------------------------------------------------------------------------------------------
@@ -160,7 +175,7 @@ def _begin(
     except Conflict:
         return mismatch("the user has another live subscription")
     if ended and begun.is_live:
-        return _change(db, now, begun, plan, state, at)
+        return _change(db, now, begun, plan, state, at, BY)
     return _told(begun, ["subscribed"] if begun.is_live else [])
 
 
@@ -180,7 +195,13 @@ def _first(plan: Plan, state: State, at: datetime) -> dict[str, Any]:
 
 
 def _change(
-    db: Connection, now: datetime, held: Subscription, plan: Plan | None, state: State, at: datetime
+    db: Connection,
+    now: datetime,
+    held: Subscription,
+    plan: Plan | None,
+    state: State,
+    at: datetime,
+    by: str | None,
 ) -> Outcome:
     if held.status == "canceled":
         return ignored("it has ended")
@@ -197,7 +218,7 @@ def _change(
         return applied(known=(state.id,))
     ended_at = state.ended_at if state.status in ENDED else None
     since = min(ended_at, at) if ended_at is not None else at
-    changed = update_subscription(db, now, held, at=since, by=BY, reason=_reason(held, columns), **columns)
+    changed = update_subscription(db, now, held, at=since, by=by, reason=_reason(held, columns), **columns)
     return _told(changed, words_for(held, changed))
 
 

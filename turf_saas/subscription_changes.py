@@ -78,7 +78,7 @@ def change_plan(
             raise Conflict("plan_unchanged", plan=old.code)
         if new.id == old.id:
             changed = _stay(db, at, subscription, old, by)
-        elif _when(wish, subscription, old, new, is_admin=is_admin) == "now":
+        elif when_of(wish, subscription, old, new, is_admin=is_admin) == "now":
             changed = _change_now(db, at, settings, subscription, old, new, prorate=wish.prorate, by=by)
         else:
             changed = _change_later(db, at, subscription, old, new, by)
@@ -157,7 +157,7 @@ def resume(
         )
 
 
-def _when(wish: Wish, subscription: Subscription, old: Plan, new: Plan, *, is_admin: bool) -> When:
+def when_of(wish: Wish, subscription: Subscription, old: Plan, new: Plan, *, is_admin: bool) -> When:
     """At once or later. A downgrade at once, and an upgrade at once that costs nothing yet, are an admin's."""
     if not subscription.is_billed:  # it has not begun
         return "now"

@@ -8,14 +8,23 @@ from typing import Any
 from api_v1 import acting_for, schemas_subscriptions as shapes
 from api_v1.auth import Caller
 from api_v1.cursors import read_cursor
+from api_v1.idempotency import was_answered
 from api_v1.lists import Page, page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.schemas import NoBody
-from api_v1.telling import tell, tell_issued, word_for
-from turf_saas import rollover, subscribing, subscription_changes, subscription_history, subscriptions
-from turf_saas.errors import Forbidden, NotFound
+from api_v1.telling import tell, tell_issued, tell_notices, word_for
+from turf_saas import (
+    rollover,
+    stripe_changes,
+    subscribing,
+    subscription_changes,
+    subscription_history,
+    subscriptions,
+)
+from turf_saas.errors import Conflict, Forbidden, NotFound
 from turf_saas.periods import start_of_day
+from turf_saas.stripe_changes import Asked
 from turf_saas.subscription_changes import Changed, Wish
 from turf_saas.subscriptions import Subscription
 
@@ -95,6 +104,40 @@ def _seen(caller: Caller, subscription_id: int, **_: Any) -> dict[str, Subscript
     return {"seen": found}
 
 
+def _asked(caller: Caller, subscription_id: int, body: Any, **_: Any) -> dict[str, Any]:
+    """The same; and of one that Stripe runs what Stripe says to the wish, which it is asked before anything is locked.
+
+    A request that comes again with its key has its answer: nobody is asked twice.
+    """
+    runtime, found = current_runtime(), _seen(caller, subscription_id)
+    seen = found["seen"]
+    stripe = runtime.stripe if seen.billed_by == "stripe" else None  # without a key it is refused
+    if stripe is None or was_answered({"caller": caller, "body": body}):
+        return {**found, "asked": None}
+    if getattr(body, "dry_run", False):
+        raise Conflict("stripe_no_dry_run")
+    db, now = runtime.db(), runtime.now()
+    if isinstance(body, shapes.ChangeIn):
+        wish = Wish(body.plan, body.when, body.prorate, body.discount_code)
+        asked = stripe_changes.ask_change(
+            db, now, runtime.settings, stripe, seen, wish, by=_by(caller), is_admin=caller.is_admin
+        )
+    elif isinstance(body, shapes.CancelIn):
+        asked = stripe_changes.ask_cancel(db, now, stripe, seen, when=body.when, reason=body.reason)
+    else:
+        asked = stripe_changes.ask_resume(db, now, stripe, seen)
+    return {**found, "asked": asked}
+
+
+def _take(caller: Caller, seen: Subscription, asked: Asked) -> Changed:
+    """What Stripe has answered is how it stands; the host hears of it."""
+    runtime = current_runtime()
+    done = stripe_changes.take_answer(runtime.db(), runtime.now(), runtime.settings, seen, asked, by=_by(caller))
+    tell_notices(runtime, done.notices)
+    tell_issued(runtime, done.changed.credit_notes)
+    return done.changed
+
+
 @route(
     "POST",
     "/subscriptions/<int:subscription_id>/change",
@@ -102,16 +145,24 @@ def _seen(caller: Caller, subscription_id: int, **_: Any) -> dict[str, Subscript
     scope="billing.write",
     body=shapes.ChangeIn,
     returns=shapes.SubscriptionChanged,
-    refuses=(409,),
+    refuses=(409, 502),
     idempotent=True,
-    looks=_seen,
+    looks=_asked,
 )
-def change_subscription(caller: Caller, subscription_id: int, body: shapes.ChangeIn, seen: Subscription) -> Any:  # noqa: ARG001  the path's id has found `seen`
+def change_subscription(
+    caller: Caller,
+    subscription_id: int,  # noqa: ARG001  it has found `seen`
+    body: shapes.ChangeIn,
+    seen: Subscription,
+    asked: Asked | None,
+) -> Any:
     """An upgrade now, a downgrade when the period ends; a newer change replaces the one that waits.
 
     A downgrade now is an admin's. The plan that is in force drops the change that waits. Two at once: the second
-    is 409 `subscription_changed`.
+    is 409 `subscription_changed`. One that Stripe runs is changed there: the new plan is in force when it is paid for.
     """
+    if asked is not None:
+        return _changed(_take(caller, seen, asked))
     runtime = current_runtime()
     changed = subscription_changes.change_plan(
         runtime.db(),
@@ -138,12 +189,20 @@ def change_subscription(caller: Caller, subscription_id: int, body: shapes.Chang
     body=shapes.CancelIn,
     body_optional=True,
     returns=shapes.SubscriptionChanged,
-    refuses=(409,),
+    refuses=(409, 502),
     idempotent=True,
-    looks=_seen,
+    looks=_asked,
 )
-def cancel_subscription(caller: Caller, subscription_id: int, body: shapes.CancelIn, seen: Subscription) -> Any:  # noqa: ARG001
+def cancel_subscription(
+    caller: Caller,
+    subscription_id: int,  # noqa: ARG001
+    body: shapes.CancelIn,
+    seen: Subscription,
+    asked: Asked | None,
+) -> Any:
     """Now credits what is left of the fee. A change that waits is dropped."""
+    if asked is not None:
+        return _changed(_take(caller, seen, asked))
     runtime = current_runtime()
     changed = subscription_changes.cancel(
         runtime.db(),
@@ -170,12 +229,20 @@ def cancel_subscription(caller: Caller, subscription_id: int, body: shapes.Cance
     body=NoBody,
     body_optional=True,
     returns=shapes.SubscriptionOut,
-    refuses=(409,),
+    refuses=(409, 502),
     idempotent=True,
-    looks=_seen,
+    looks=_asked,
 )
-def resume_subscription(caller: Caller, subscription_id: int, body: NoBody, seen: Subscription) -> Any:  # noqa: ARG001
+def resume_subscription(
+    caller: Caller,
+    subscription_id: int,  # noqa: ARG001
+    body: NoBody,  # noqa: ARG001
+    seen: Subscription,
+    asked: Asked | None,
+) -> Any:
     """Until the end has come. A change that waited before is not brought back."""
+    if asked is not None:
+        return shown(_take(caller, seen, asked).subscription)
     runtime = current_runtime()
     resumed = subscription_changes.resume(runtime.db(), runtime.now(), runtime.settings, seen, by=_by(caller))
     tell(runtime, resumed, "resumed")
