@@ -40,7 +40,7 @@ logger = logging.getLogger("turf_saas.billing")
 
 DISPUTE = "dispute"  # why money went out that nobody has sent
 SEND_JOB = "billing.send_refund"
-_RANK = {"pending": 0, "action_required": 0, "succeeded": 1, "failed": 2, "canceled": 2}
+_RANK = {"pending": 0, "action_required": 0, "succeeded": 1, "canceled": 2, "failed": 3}
 GONE = ("failed", "canceled")
 
 
@@ -160,7 +160,7 @@ def _become(
 ) -> Noted:
     """It stands so now, where that is not older than what is known; the books follow."""
     entry, notes = _book_rest(db, now, settings, entry)
-    if _RANK[status] >= _RANK[entry.status] and entry.status not in GONE:
+    if _RANK[status] >= _RANK[entry.status]:
         execute(
             db,
             "UPDATE billing_refunds SET status = :status, updated_at = :now WHERE id = :id",

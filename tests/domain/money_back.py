@@ -88,6 +88,9 @@ def after(
         with atomic(db):
             for payload in payloads:
                 told += [notice.kind for notice in tell(db, NOW, SETTINGS, payload).notices]
+            assert (
+                fetch_all(db, "SELECT note FROM billing_received_events WHERE status IN ('deferred', 'failed')") == []
+            )
             owed(db, alice)
             found = books(db, *of)
             raise _Undone

@@ -142,6 +142,17 @@ def test_a_lost_answer_is_found_again_when_its_key_is_forgotten(stage: Stage) ->
     assert stage.told() == ["payment_refunded"]
 
 
+def test_what_is_refused_because_a_lost_answer_has_done_it_already_is_done(stage: Stage) -> None:
+    """The whole of it went back, and Stripe has forgotten the key: it says that nothing is left."""
+    stage.ask(1_200)
+    stage.fake.fault("POST", "/v1/refunds", drop="after")
+    stage.work()
+    stage.fake.prune_keys(0)
+    assert stage.work(1).completed == 1
+    assert stage.made() == [(1_200, "succeeded")]
+    assert (stage.told(), books(stage.db, *stage.of).refunded) == (["payment_refunded"], 1_200)
+
+
 class Dying(StripeGateway):
     """The process is gone the moment after Stripe has answered."""
 

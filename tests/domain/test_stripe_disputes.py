@@ -10,7 +10,7 @@ from billing_db import Connection, fetch_one
 from tests.cast import Person
 from tests.domain.money_back import NOW, Books, after, books, taken
 from tests.issued import SETTINGS
-from tests.stripe_payloads import AT, Payload, dispute, event, refund, tell
+from tests.stripe_payloads import AT, Payload, charge, dispute, event, refund, tell
 from turf_saas import stripe_disputes
 
 DAY = 86_400
@@ -64,6 +64,13 @@ def test_what_a_dispute_takes_beside_a_refund_is_no_more_than_was_paid(db: Conne
     assert found.refunds == [("dp_1", 1_200, "succeeded", 700), ("re_1", 500, "succeeded", 500)]
     assert (found.status, found.refunded, found.account_credit) == ("refunded", 1_200, 0)
     assert "payment_mismatch" in signals
+
+
+def test_what_a_dispute_took_is_no_part_of_what_a_charge_says_was_refunded(db: Connection, alice: Person) -> None:
+    of = taken(db, alice)
+    lost = event("charge.dispute.closed", dispute(amount=700, status="lost"))
+    found, _ = after(db, alice, of, [lost, event("charge.refunded", charge(amount=1_200, refunded=500))])
+    assert sorted(found.refunds, key=str) == [("dp_1", 700, "succeeded", 700), (None, 500, "succeeded", 500)]
 
 
 def test_a_dispute_says_when_its_money_went_and_until_when_to_answer(db: Connection, alice: Person) -> None:
