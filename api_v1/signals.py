@@ -47,8 +47,8 @@ payment_failed = _signals.signal("payment-failed")
 # The same where the payer has to confirm it at his bank: the invoice's payment_url leads him there.
 payment_action_required = _signals.signal("payment-action-required")
 
-# payment: a turf_saas.payments.Payment that a gateway has taken; refund: a turf_saas.refund_rows.Refund. Once, when
-# money of it has gone back.
+# payment: a turf_saas.payments.Payment; refund: a turf_saas.refund_rows.Refund, or None where the refund was noted by
+# hand. Once, when money of it has gone back.
 payment_refunded = _signals.signal("payment-refunded")
 
 # The same when the money could not go back: it is the payer's account credit again.

@@ -164,7 +164,8 @@ def when_to_be_confirmed(app: Flask, invoice: Any, attempt: Any) -> None:
 
 
 def when_refunded(app: Flask, payment: Any, refund: Any) -> None:
-    write_to_user(app, "payment_refunded", refund.id, payment.user_id, refund=refund)
+    if refund is not None:  # else somebody has sent it by hand, and may have written himself
+        write_to_user(app, "payment_refunded", refund.id, payment.user_id, refund=refund)
 
 
 def when_a_refund_failed(app: Flask, payment: Any, refund: Any) -> None:
@@ -180,7 +181,7 @@ def when_a_dispute_is_closed(app: Flask, payment: Any, dispute: Any) -> None:
 
 
 def when_it_does_not_add_up(app: Flask, event: Any, reason: str, invoice: Any) -> None:  # noqa: ARG001
-    write_to_owner(app, "payment_mismatch", event.id, reason=reason)
+    write_to_owner(app, "payment_mismatch", event.id if event is not None else reason, reason=reason)
 
 
 def write_to_user(app: Flask, kind: str, about: int, user_id: Any, **facts: Any) -> None:
@@ -221,7 +222,7 @@ def words_of(facts: dict[str, Any], language: str) -> dict[str, Any]:
         )
         words["amount"] = money(invoice.amount_cents, invoice.currency, language)
         words["due"] = money(invoice.due_cents, invoice.currency, language)
-        words["link"] = getattr(invoice, "payment_url", None) or "-"
+        words["link"] = invoice.payment_url or "-"
     return words
 
 

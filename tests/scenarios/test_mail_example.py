@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -19,8 +21,13 @@ from tests.smtp import REFUSED, MailServer, mail_server
 from turf_saas.clock import set_clock
 from turf_saas.demo import SELLER
 from turf_saas.invoices import Invoice
+from turf_saas.payment_attempts import Attempt
+from turf_saas.payments import Payment
+from turf_saas.refund_rows import Refund
 from turf_saas.settings import read_settings
+from turf_saas.stripe_disputes import Dispute
 
+NINA = 1  # whom the example enters
 SETTINGS = read_settings({"TURF_SAAS_DB": "unused", "BILLING_ENV": "testing"})
 
 
@@ -83,9 +90,6 @@ def waiting(app: Flask) -> int:
     return int(many)
 
 
-NINA = 1
-
-
 def test_each_reads_of_his_invoice_in_his_language_once(app: Flask, billing: Billing, server: MailServer) -> None:
     tom = enter(app, "tom@example.com", "en")
     hers, his = bill(billing, NINA, tom)
@@ -115,6 +119,65 @@ def test_each_reads_of_his_invoice_in_his_language_once(app: Flask, billing: Bil
             "your invoice FACT-203006-0002 of 57.60 EUR is due on 2030-07-02.",
         ),
     ]
+
+
+def made(kind: Any, **given: Any) -> Any:
+    """A record of the domain, of which only these fields matter."""
+    return kind(**{field.name: given.get(field.name) for field in fields(kind)})
+
+
+PAYMENT = made(Payment, id=3, user_id=NINA, amount_cents=5_760, currency="EUR")
+REFUND = made(Refund, id=4, user_id=NINA, amount_cents=1_200, currency="EUR")
+DISPUTE = made(Dispute, id=5, reason="fraudulent", status="lost")
+
+
+@pytest.mark.parametrize(
+    ("signal", "about", "to", "said"),
+    [
+        (signals.payment_refunded, {"refund": REFUND}, "nina@", "nous vous remboursons 12,00 EUR ; comptez"),
+        (signals.refund_failed, {"refund": REFUND}, "nina@", "12,00 EUR n'ont pas pu vous être remboursés"),
+        (signals.payment_disputed, {"dispute": DISPUTE}, "owner@", "conteste son paiement de 57,60 EUR (fraudulent)"),
+        (signals.dispute_closed, {"dispute": DISPUTE}, "owner@", "sur le paiement de 57,60 EUR est clos : lost."),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_refunds_are_mailed_to_the_user_and_disputes_to_the_owner(
+    app: Flask, server: MailServer, signal: Any, about: dict[str, Any], to: str, said: str
+) -> None:
+    signals.send(app, signal, payment=PAYMENT, **about)
+    signals.send(app, signal, payment=PAYMENT, **about)
+    example.send_waiting(app)
+    [(recipient, _, sentence)] = map(read, server.taken)
+    assert recipient.startswith(to)
+    assert said in sentence
+
+
+def test_each_failed_try_is_mailed_with_the_page_to_pay_on(app: Flask, billing: Billing, server: MailServer) -> None:
+    [invoice] = bill(billing, NINA)
+    open_one = replace(invoice, payment_url="https://invoice.stripe.com/i/1")
+    for number, signal in (
+        (1, signals.payment_failed),
+        (2, signals.payment_failed),
+        (3, signals.payment_action_required),
+    ):
+        signals.send(app, signal, invoice=open_one, attempt=made(Attempt, id=number))
+    example.send_waiting(app)
+    told = sorted(sentence for _, _, sentence in map(read, server.taken))
+    failed = f"le paiement de la facture {invoice.number} (57,60 EUR) a été refusé. Pour la régler : "
+    assert told == [
+        *[f"{failed}https://invoice.stripe.com/i/1"] * 2,
+        f"votre banque demande une confirmation pour la facture {invoice.number} : https://invoice.stripe.com/i/1",
+        f"votre facture {invoice.number} de 57,60 EUR est à régler avant le 2030-07-02.",
+    ]
+
+
+def test_what_does_not_add_up_is_mailed_to_the_owner_once(app: Flask, server: MailServer) -> None:
+    for _ in range(2):
+        signals.send(app, signals.payment_mismatch, reason="FACT-1: 5 cents", event=None, invoice=None)
+    signals.send(app, signals.payment_mismatch, reason="FACT-2: 7 cents", event=None, invoice=None)
+    example.send_waiting(app)
+    assert {recipient for recipient, _, _ in map(read, server.taken)} == {"owner@example.com"}
+    assert len(server.taken) == 2
 
 
 def test_what_is_told_twice_is_one_mail(app: Flask, billing: Billing, server: MailServer) -> None:
