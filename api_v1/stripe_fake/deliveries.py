@@ -6,8 +6,9 @@ import http.client
 import json
 import random
 import threading
+import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -41,8 +42,9 @@ class Delivery:
 class Postman:
     """Delivers in order, by one thread; or keeps what comes until it is told."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, note_failure: Callable[[str], None]) -> None:
         self.world = world
+        self._note_failure = note_failure
         self.mode: Mode = "running"
         self.done: list[Delivery] = []
         self.kept: list[Obj] = []
@@ -81,7 +83,10 @@ class Postman:
                     return
                 event, endpoint = self._queue.popleft()
                 self._busy = True
-            self.post(event, endpoint)
+            try:
+                self.post(event, endpoint)
+            except Exception:  # the next event is delivered all the same
+                self._note_failure(traceback.format_exc())
 
     def idle(self, within: float) -> bool:
         """Whether everything queued has been posted and answered."""

@@ -16,23 +16,16 @@ class Refused(Exception):
         param: str | None = None,
         status: int = 400,
         kind: str = "invalid_request_error",
-        replayed: bool = True,
         **more: Any,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.replayed = replayed  # whether a retry with the same idempotency key gets this answer again
         said = {"type": kind, "code": code, "message": message, "param": param, **more}
         self.error = {name: value for name, value in said.items() if value is not None}
 
     @property
     def body(self) -> dict[str, Any]:
         return {"error": self.error}
-
-
-def invalid(message: str, *, code: str | None = None, param: str | None = None) -> Refused:
-    """A parameter that does not pass: such an answer is not kept for its idempotency key."""
-    return Refused(message, code=code, param=param, replayed=False)
 
 
 def missing(object_type: str, object_id: str, *, param: str = "id", status: int = 404) -> Refused:

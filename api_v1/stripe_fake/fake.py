@@ -56,12 +56,12 @@ class StripeFake:
         if when_exhausted not in WHEN_EXHAUSTED:
             raise ValueError(f"when_exhausted is one of {', '.join(WHEN_EXHAUSTED)}")
         self.world = World(retry_days=tuple(retry_days), when_exhausted=when_exhausted, old_shapes=old_shapes)
-        self.postman = Postman(self.world)
+        self.failures: list[str] = []  # faults of the fake's own: a test that meets one proves nothing
+        self.postman = Postman(self.world, self.note_failure)
         self.world.on_event = self.postman.take
         self.faults: Faults = Faults()
         self.replays = Replays()
         self.requests: list[Request] = []
-        self.failures: list[str] = []  # faults of the fake's own: a test that meets one proves nothing
         self.down = False
         self.key = key  # None: any test key is good
         self.refused_permissions: set[str] = set()  # of restricted keys: "invoices:write", "events:read"
@@ -110,10 +110,10 @@ class StripeFake:
         """401 for no key, a live one or another than ours; 403 for what a restricted key may not."""
         if not key:
             message = "You did not provide an API key. You need to provide your API key in the Authorization header."
-            raise Refused(message, status=401, replayed=False)
+            raise Refused(message, status=401)
         masked = f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > 16 else f"{key[:8]}***"
         if not key.startswith(("sk_test_", "rk_test_")) or self.key not in {None, key}:
-            raise Refused(f"Invalid API Key provided: {masked}", status=401, replayed=False)
+            raise Refused(f"Invalid API Key provided: {masked}", status=401)
         resource = path.split("/")[2]
         needed = f"{resource}:{'read' if method == 'GET' else 'write'}"
         if key.startswith("rk_") and needed in self.refused_permissions:
@@ -121,7 +121,7 @@ class StripeFake:
                 f"The provided key '{masked}' does not have the required permissions for this endpoint. Having the"
             )
             message += f" '{needed}' permission would allow this request to continue."
-            raise Refused(message, status=403, replayed=False)
+            raise Refused(message, status=403)
 
     # -- what goes wrong ----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import typing_extensions
 
-from api_v1.stripe_fake.errors import Refused, invalid
+from api_v1.stripe_fake.errors import Refused
 
 UNIONS = (typing.Union, types.UnionType)
 LITERALS = (typing.Literal, typing_extensions.Literal)
@@ -52,16 +52,16 @@ def checked(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def _object(schema: type, given: Any, path: str) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise invalid(f"Invalid object: {given}", param=path)
+        raise Refused(f"Invalid object: {given}", param=path)
     fields, required = _fields(schema)
     for key in given:
         if key not in fields:
             where = _inside(path, key)
-            raise invalid(f"Received unknown parameter: {where}", code="parameter_unknown", param=where)
+            raise Refused(f"Received unknown parameter: {where}", code="parameter_unknown", param=where)
     for key in sorted(required):
         if key not in given:
             where = _inside(path, key)
-            raise invalid(f"Missing required param: {where}.", code="parameter_missing", param=where)
+            raise Refused(f"Missing required param: {where}.", code="parameter_missing", param=where)
     return {key: _value(fields[key], value, _inside(path, key)) for key, value in given.items()}
 
 
@@ -131,26 +131,26 @@ def _literal_refusal(words: tuple[Any, ...], given: Any, path: str) -> Refused:
     name = path.rsplit("[", 1)[-1].rstrip("]")
     allowed = sorted(str(word) for word in words if word != "")
     listed = " or ".join([", ".join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)
-    return invalid(f"Invalid {name}: must be one of {listed}, not {given!r}", param=path)
+    return Refused(f"Invalid {name}: must be one of {listed}, not {given!r}", param=path)
 
 
 def _list(kind: Any, given: Any, path: str) -> list[Any]:
     if not isinstance(given, dict) or not all(key.isdigit() for key in given):
-        raise invalid("Invalid array", param=path)
+        raise Refused("Invalid array", param=path)
     indices = sorted(given, key=int)
     return [_value(kind, given[index], f"{path}[{index}]") for index in indices]
 
 
 def _mapping(kind: Any, given: Any, path: str) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise invalid(f"Invalid object: {given}", param=path)
+        raise Refused(f"Invalid object: {given}", param=path)
     keys, key_length, value_length = MAX_METADATA
     if path.endswith(("metadata", "metadata]")):
         if len(given) > keys:
-            raise invalid(f"Metadata can have at most {keys} keys", param=path)
+            raise Refused(f"Metadata can have at most {keys} keys", param=path)
         for key, value in given.items():
             if len(key) > key_length or (isinstance(value, str) and len(value) > value_length):
-                raise invalid(f"Invalid metadata: {key[:key_length]} is too long", param=_inside(path, key))
+                raise Refused(f"Invalid metadata: {key[:key_length]} is too long", param=_inside(path, key))
     return {
         key: "" if value == "" and kind is str else _value(kind, value, _inside(path, key))
         for key, value in given.items()
@@ -161,23 +161,23 @@ def _plain(kind: Any, given: Any, path: str) -> Any:
     if not isinstance(given, str):
         noun = {int: "integer", bool: "boolean", str: "string", Decimal: "decimal", float: "decimal"}.get(kind, "value")
         code = "parameter_invalid_integer" if kind is int else None
-        raise invalid(f"Invalid {noun}: {given}", code=code, param=path)
+        raise Refused(f"Invalid {noun}: {given}", code=code, param=path)
     if given == "":
         message = f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a parameter"
         message += f"; however '{path}' cannot be unset. You should remove '{path}' from your request or supply a value"
-        raise invalid(message, code="parameter_invalid_empty", param=path)
+        raise Refused(message, code="parameter_invalid_empty", param=path)
     if kind is int:
         if not re.fullmatch(r"-?[0-9]{1,18}", given):
-            raise invalid(f"Invalid integer: {given}", code="parameter_invalid_integer", param=path)
+            raise Refused(f"Invalid integer: {given}", code="parameter_invalid_integer", param=path)
         return int(given)
     if kind is bool:
         if given not in {"true", "false"}:
-            raise invalid(f"Invalid boolean: {given}", param=path)
+            raise Refused(f"Invalid boolean: {given}", param=path)
         return given == "true"
     if kind in {Decimal, float}:
         return _decimal(given, path)
     if len(given) > MAX_STRING:
-        raise invalid(f"Invalid string: {given[:20]}…; must be at most {MAX_STRING} characters", param=path)
+        raise Refused(f"Invalid string: {given[:20]}…; must be at most {MAX_STRING} characters", param=path)
     return given
 
 
@@ -187,5 +187,5 @@ def _decimal(given: str, path: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or -int(number.as_tuple().exponent) > 12:
-        raise invalid(f"Invalid decimal: {given}; at most 12 decimal places", param=path)
+        raise Refused(f"Invalid decimal: {given}; at most 12 decimal places", param=path)
     return number

@@ -30,14 +30,14 @@ class Replays:
         if key is None:
             return None
         if not 0 < len(key) <= LONGEST_KEY:
-            raise Refused(f"Idempotency keys are at most {LONGEST_KEY} characters long.", replayed=False)
+            raise Refused(f"Idempotency keys are at most {LONGEST_KEY} characters long.")
         known = self.kept.get(key)
         if known is not None and known.asked != asked:
             same_place = known.asked[:2] == asked[:2]
             what = "the same parameters" if same_place else "the same endpoint and parameters"
             message = f"Keys for idempotent requests can only be used with {what} they were first used with."
             message += f" Try using a key other than '{key}' if you meant to execute a different request."
-            raise Refused(message, kind="idempotency_error", replayed=False)
+            raise Refused(message, kind="idempotency_error")
         return known
 
     def keep(self, key: str | None, kept: Kept) -> None:

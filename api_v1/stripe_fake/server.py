@@ -169,9 +169,7 @@ class Handler(BaseHTTPRequestHandler):
                 fake.check_key(key, entry.method, entry.path)
                 found = routes.find(entry.method, entry.path)
                 if found is None:
-                    raise Refused(
-                        f"Unrecognized request URL ({entry.method}: {entry.path}).", status=404, replayed=False
-                    )
+                    raise Refused(f"Unrecognized request URL ({entry.method}: {entry.path}).", status=404)
                 route, ids = found
                 entry.params = forms.decode(text)
                 known = fake.replays.find(entry.idempotency_key if entry.method == "POST" else None, asked)
@@ -184,12 +182,10 @@ class Handler(BaseHTTPRequestHandler):
                 status, body = 200, self._handled(fake, route, ids, entry)
             except Refused as refused:
                 status, body = refused.status, refused.body
-                if not refused.replayed:
-                    return status, body, {}
             finally:
                 request_id = world.request["id"]
                 world.request = {"id": None, "idempotency_key": None}
-            if request_id is not None:
+            if request_id is not None:  # a request that was refused before it began leaves its key free
                 self._keep(fake, entry, text, status, body, request_id)
         return status, body, {"Request-Id": request_id or world.new_id("req")}
 

@@ -70,6 +70,19 @@ def test_a_subscription_is_paid_and_renewed_on_the_last_day_of_short_months(
     assert totals(stripe_client) == [("subscription_create", "paid", 4_900), cycle, cycle]
 
 
+def test_what_falls_due_comes_in_its_order(stripe_fake: StripeFake, stripe_client: Client) -> None:
+    """One subscription on the 1st, one on the 10th: their renewals alternate, each at its own instant."""
+    stripe_fake.set_clock(at(2, 1))
+    plan = price(stripe_client, 4_900)
+    subscribe(stripe_client, paying_customer(stripe_client), plan)
+    stripe_fake.move_clock(at(2, 10))
+    subscribe(stripe_client, paying_customer(stripe_client), plan)
+    stripe_fake.move_clock(at(4, 20))
+    invoices = stripe_client.v1.invoices.list({"limit": 100}).data[::-1]
+    days = [at(2, 1), at(2, 10), at(3, 1), at(3, 10), at(4, 1), at(4, 10)]
+    assert [datetime.fromtimestamp(each.created, UTC) for each in invoices] == days
+
+
 def test_what_was_pending_comes_with_the_renewal(stripe_fake: StripeFake, stripe_client: Client) -> None:
     stripe_fake.set_clock(START)
     customer = paying_customer(stripe_client)
