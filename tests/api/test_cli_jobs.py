@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
 PERIODIC = [
     "billing.mark_overdue", "billing.dun", "billing.roll_over", "billing.issue_invoices",
-    "billing.expire_reservations", "billing.check_usage", "billing.purge",
+    "billing.collect", "billing.expire_reservations", "billing.check_usage", "billing.purge",
 ]  # fmt: skip
 
 
@@ -41,12 +41,12 @@ def run(make_app: Callable[..., Flask], db: Connection, people: Cast) -> Run:
 
 def test_run_due_does_what_is_due_once_and_says_how_much(run: Run, db: Connection) -> None:
     code, out, _ = run("run-due", "--dry-run")
-    assert (code, out.splitlines()) == (0, [*PERIODIC, "7 jobs would be done"])
+    assert (code, out.splitlines()) == (0, [*PERIODIC, "8 jobs would be done"])
     assert json.loads(run("run-due", "--dry-run", "--json")[1]) == {"dry_run": True, "due": PERIODIC}
     assert jobs.list_jobs(db) == []
     none = "0 to be tried again, 0 parked, 0 taken over\n"
     assert run("run-due", "--most", "5") == (0, f"5 jobs done, {none}", "")
-    assert run("run-due") == (0, f"2 jobs done, {none}", "")
+    assert run("run-due") == (0, f"3 jobs done, {none}", "")
     assert json.loads(run("run-due", "--json")[1]) == {
         "completed": 0, "retryable": 0, "dead": 0, "lost": 0, "put_off": 0}  # fmt: skip
 
@@ -54,12 +54,12 @@ def test_run_due_does_what_is_due_once_and_says_how_much(run: Run, db: Connectio
 def test_what_failed_ends_with_1_and_can_be_listed_shown_and_tried_again(run: Run, db: Connection) -> None:
     unknown = jobs.enqueue(db, NOW, "mail.welcome", {"user_id": 1})
     broken = jobs.enqueue(db, NOW, "billing.aggregate_daily", {"day_start": "soon"})
-    assert run("run-due")[:2] == (1, "7 jobs done, 1 to be tried again, 1 parked, 0 taken over\n")
+    assert run("run-due")[:2] == (1, "8 jobs done, 1 to be tried again, 1 parked, 0 taken over\n")
     due = jobs.get_job(db, unknown or 0).run_at
     code, out, _ = run("jobs", "list", "--state", "dead")
     assert (code, out.splitlines()) == (0, [
         f"{unknown}  mail.welcome  dead  due {due}  1 of 12  no job is called mail.welcome",
-        "0 available, 0 executing, 1 retryable, 7 completed, 1 dead",
+        "0 available, 0 executing, 1 retryable, 8 completed, 1 dead",
     ])  # fmt: skip
     assert run("jobs", "list", "--name", "billing.purge", "--limit", "1")[1].count("billing.purge") == 1
     shown = json.loads(run("jobs", "show", str(broken), "--json")[1])
@@ -91,7 +91,7 @@ def test_a_worker_says_one_line_per_look_and_leaves_the_signals_as_they_were(run
     code, out, err = run("worker", "--ticks", "2", "--every", "0.1")
     assert (code, out, err.splitlines()) == (0, "", [
         "billing worker: at work",
-        "billing worker: 7 jobs done, 0 to be tried again, 0 parked, 0 taken over",
+        "billing worker: 8 jobs done, 0 to be tried again, 0 parked, 0 taken over",
         "billing worker: 0 jobs done, 0 to be tried again, 0 parked, 0 taken over",
         "billing worker: stopped",
     ])  # fmt: skip

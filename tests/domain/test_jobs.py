@@ -306,6 +306,6 @@ def test_what_is_meant_for_later_is_not_taken_for_a_clock_that_was_ahead(db: Con
 def test_a_dry_look_leaves_nothing(db: Connection) -> None:
     enqueue(db)
     before = fetch_all(db, "SELECT * FROM billing_jobs")
-    assert len(list_due(db, NOW)) == 8
+    assert len(list_due(db, NOW)) == 9
     assert [dict(row) for row in fetch_all(db, "SELECT * FROM billing_jobs")] == [dict(row) for row in before]
     assert fetch_all(db, "SELECT * FROM billing_schedule") == []
