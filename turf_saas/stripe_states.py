@@ -25,6 +25,7 @@ STATUSES: Mapping[str, str | None] = {
 }
 # Of two states of one second the later one: what a subscription goes through stands in this order.
 _ORDER = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused", "incomplete_expired", "canceled")
+RECOVERED = 10 * _ORDER.index("active")  # which may follow each of the later ones
 FINAL = 10 * _ORDER.index("incomplete_expired")  # nothing follows a state of such a rank
 
 
