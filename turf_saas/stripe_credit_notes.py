@@ -13,9 +13,9 @@ from turf_saas.notices import Notice
 from turf_saas.refund_rows import BY_STRIPE, find_refund
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import APPLIED, Event, Outcome, Unknown, applied, find_customer, ignored
+from turf_saas.stripe_mirror import APP, find_by_stripe_id
 from turf_saas.stripe_objects import Json, currency_of, metadata_of, sid
 from turf_saas.stripe_payments import amount_of, contradicts
-from turf_saas.stripe_refunds import APP
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -27,7 +27,7 @@ def issued(db: Connection, now: datetime, settings: Settings, event: Event) -> O
     given = event.object
     if metadata_of(given).get("app") == APP:
         return ignored("it is one of ours, made there to say the same")
-    invoice, amount = _find_document(db, sid(given.get("invoice"))), amount_of(given)
+    invoice, amount = find_by_stripe_id(db, sid(given.get("invoice"))), amount_of(given)
     customer = find_customer(db, sid(given.get("customer")))
     if customer is None:
         return ignored("no customer of ours")
@@ -36,7 +36,7 @@ def issued(db: Connection, now: datetime, settings: Settings, event: Event) -> O
     if customer.user_id != invoice.user_id or currency_of(given) != invoice.currency or not amount:
         return contradicts(event, f"{invoice.number} is another customer's, or in another currency")
     invoice_register.hold_register(db, invoice.tenant_id)
-    if _find_document(db, event.object_id) is not None:
+    if find_by_stripe_id(db, event.object_id) is not None:
         return ignored("known already")
     taken = sum(_credited(db, refund_id) for refund_id in _refunds_of(given))
     return _credit(db, now, settings, event, invoice, amount - taken)
@@ -47,17 +47,6 @@ def voided(_db: Connection, _now: datetime, _settings: Settings, event: Event) -
     if metadata_of(event.object).get("app") == APP:
         return ignored("it is one of ours")
     return contradicts(event, "a credit note was annulled at Stripe: what was issued for it here stays issued")
-
-
-def _find_document(db: Connection, stripe_id: str | None) -> Invoice | None:
-    """The invoice, or credit note, of ours that this one of Stripe's stands for."""
-    row = fetch_one(
-        db,
-        """SELECT id FROM invoices WHERE stripe_invoice_id = :id
-           UNION ALL SELECT invoice_id FROM billing_gateway_invoices WHERE provider_id = :id LIMIT 1""",
-        id=stripe_id or "",
-    )
-    return invoices.get_by_id(db, row["id"]) if row is not None else None
 
 
 def _credit(

@@ -14,12 +14,12 @@ from turf_saas.refund_rows import Status, Told
 from turf_saas.refunds import Noted
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored
+from turf_saas.stripe_mirror import APP
 from turf_saas.stripe_objects import Json, cents, items_of, metadata_of, sid
 from turf_saas.stripe_payments import alarm, amount_of, contradicts, fault_of, find_payment, get_payment_of
 
 logger = logging.getLogger("turf_saas.billing")
 
-APP = "turf_saas"  # what stands in the metadata of what we have made there
 _STATUSES: dict[str, Status] = {
     "pending": "pending",
     "requires_action": "action_required",

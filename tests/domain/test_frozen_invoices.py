@@ -22,6 +22,7 @@ STATUSES = ("pending", "paid", "overdue", "cancelled", "refunded")
 MOVES = {
     ("pending", "paid"), ("pending", "overdue"), ("pending", "cancelled"),
     ("overdue", "paid"), ("overdue", "cancelled"), ("paid", "refunded"),
+    ("cancelled", "refunded"), ("refunded", "paid"),  # money that came all the same; a refund that failed
 }  # fmt: skip
 OTHERS = {"tenant_id": 2, "user_id": 2, "kind": "manual", "credited_invoice_id": 2}
 FREE_TO_CHANGE = {"status", "paid_at", "pdf_path", "stripe_invoice_id", "changed_at", "changed_by", "change_reason"}
