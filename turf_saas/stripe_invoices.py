@@ -7,7 +7,9 @@ came in for it. What has its own consequence (a card that was refused, a void) h
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from billing_db import Connection, atomic, execute, fetch_one
 from turf_saas import (
@@ -45,10 +47,10 @@ def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
         found = _find(db, now, settings, event)
         if isinstance(found, Outcome):
             return found
-        invoice, mirror = found
+        invoice, mirror, _ = found
         if event.object.get("status") == "paid" or cents(event.object.get("amount_paid")):
-            return stripe_takings.take(db, now, settings, event, invoice, mirror)
-        return applied(known=_known(event))
+            return _told_with(found, stripe_takings.take(db, now, settings, event, invoice, mirror))
+        return _told_with(found, applied(known=_known(event)))
 
 
 def payment_failed(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
@@ -69,7 +71,7 @@ def finalization_failed(db: Connection, now: datetime, settings: Settings, event
             return found
         error = event.object.get("last_finalization_error")
         why = f"Stripe cannot finalize it: {dig(error, 'code') or ''} {dig(error, 'message') or ''}".strip()
-        return _park(db, now, event, *found, why)
+        return _park(db, now, event, found.invoice, found.mirror, why)
 
 
 def deleted(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
@@ -96,7 +98,7 @@ def voided(db: Connection, now: datetime, settings: Settings, event: Event) -> O
         found = _find(db, now, settings, event)
         if isinstance(found, Outcome):
             return found
-        held, invoice = payments.hold_payer(db, found[0])
+        held, invoice = payments.hold_payer(db, found.invoice)
         _let_go(db, now, invoice)
         if invoice.status not in invoice_balances.OPEN:
             return Outcome("ignored", f"{invoice.number} is {invoice.status} here", (), _known(event))
@@ -161,7 +163,22 @@ def _is_foreign(db: Connection, stripe_id: str) -> bool:
 # -- whose it is -----------------------------------------------------------------------------------------
 
 
-def _find(db: Connection, now: datetime, settings: Settings, event: Event) -> tuple[Invoice, GatewayInvoice] | Outcome:
+class _Found(NamedTuple):
+    """The invoice, where it stands at Stripe, and whether it was issued with this event."""
+
+    invoice: Invoice
+    mirror: GatewayInvoice
+    is_new: bool
+
+
+def _told_with(found: _Found, outcome: Outcome) -> Outcome:
+    """Before anything else of it the host hears that it was issued."""
+    if not found.is_new:
+        return outcome
+    return replace(outcome, notices=(Notice("invoice_issued", {"invoice": found.invoice}), *outcome.notices))
+
+
+def _find(db: Connection, now: datetime, settings: Settings, event: Event) -> _Found | Outcome:
     """The invoice of ours that the event is about, and where it stands at Stripe by now; or what to answer."""
     stripe_id = event.object_id
     if stripe_id is None:
@@ -179,8 +196,9 @@ def _find(db: Connection, now: datetime, settings: Settings, event: Event) -> tu
             return Outcome("applied", "nothing is to be issued for it", (), _known(event))
     if invoice is None:
         return NOT_OURS
+    is_new = invoice.kind == "stripe" and gateway_invoices.find(db, invoice.id) is None
     mirror = stripe_mirror.reflect(db, now, event, invoice)
-    return (invoice, mirror) if mirror.provider_id == stripe_id else _twin(event, invoice)
+    return _Found(invoice, mirror, is_new) if mirror.provider_id == stripe_id else _twin(event, invoice)
 
 
 def _twin(event: Event, invoice: Invoice) -> Outcome:
@@ -205,7 +223,7 @@ def _tried_in_vain(
         found = _find(db, now, settings, event)
         if isinstance(found, Outcome):
             return found
-        held, invoice = payments.hold_payer(db, found[0])
+        held, invoice = payments.hold_payer(db, found.invoice)
         stripe_id, tries = str(event.object_id), cents(event.object.get("attempt_count")) or 0
         failure = Failure(
             status,
@@ -224,7 +242,7 @@ def _tried_in_vain(
         unpaid = dunning.dun_payer(db, now, settings, held)
         if unpaid is not None:
             notices.append(Notice("subscription_changed", {"subscription": unpaid, "what": unpaid.status}))
-        return applied(*notices, known=(*_known(event), failed_id(stripe_id)))
+        return _told_with(found, applied(*notices, known=(*_known(event), failed_id(stripe_id))))
 
 
 def failed_id(stripe_id: str) -> str:

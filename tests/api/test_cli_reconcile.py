@@ -13,7 +13,7 @@ import stripe
 from flask import Flask
 
 from api_v1.blueprint import billing_bp
-from api_v1.signals import invoice_paid
+from api_v1.signals import invoice_issued, invoice_paid
 from api_v1.stripe_fake import StripeFake
 from billing_db import Connection, atomic, execute, fetch_all, fetch_one
 from tests.api.subscribing import THEN
@@ -239,7 +239,14 @@ def test_a_subscription_nobody_told_us_of_begins_with_its_invoice(
     world: World, prices: dict[str, str], remembered: bool
 ) -> None:
     made = world.client.v1.subscriptions.create({"customer": world.customer, "items": [{"price": prices["small"]}]})
-    mended(world, remembered)
+    heard: list[str] = []
+
+    def hear(_: Flask, invoice: Invoice, payment: Any = None) -> None:
+        heard.append("issued" if payment is None else "paid")
+
+    with invoice_issued.connected_to(hear), invoice_paid.connected_to(hear):
+        mended(world, remembered)
+    assert heard == ["issued", "paid"]
     row = world.subscription(made.id)
     assert (row["status"], row["plan"], row["billed_by"]) == ("active", "small", "stripe")
     [issued] = fetch_all(world.db, "SELECT * FROM invoices WHERE kind = 'stripe'")
