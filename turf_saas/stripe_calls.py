@@ -86,6 +86,11 @@ def make(
     return Answer(str(sid(answer)), answer)
 
 
+def is_answered(db: Connection, subject: str, step: str) -> bool:
+    row = _last(db, subject, step)
+    return row is not None and row["status"] == "done"
+
+
 def find_params(db: Connection, subject: str, step: str) -> Json | None:
     """With what a step was sent; None where it was not."""
     row = _last(db, subject, step)

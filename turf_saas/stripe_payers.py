@@ -12,12 +12,15 @@ from turf_saas.stripe_objects import Json, metadata_of, sid
 from turf_saas.values import UserId, instant_text
 
 APP = "turf_saas"  # what our objects say of themselves at Stripe
+STEP = "customer"
 LOOKED_AT = 1_000  # customers without an address of theirs, the newest first
 
 
 def ensure_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant_id: int, user_id: UserId) -> str:
     """The id of the user's customer at Stripe, who is made there when there is none."""
-    known = find_customer_id(db, user_id)
+    subject = f"user:{user_id}"
+    was_made = stripe_calls.is_answered(db, subject, STEP)
+    known = find_customer_id(db, user_id)  # read after it: who is being made by somebody else is not made again
     if known is not None:
         return known
     row = _row(db, user_id)
@@ -26,13 +29,13 @@ def ensure_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant
         db,
         now,
         tenant_id,
-        f"user:{user_id}",
-        "customer",
+        subject,
+        STEP,
         _params(row, mine),
         stripe.create_customer,
         find=lambda: _find(stripe, row, mine),
         and_then=lambda customer: _note(db, now, tenant_id, user_id, customer),
-        again=True,  # one that was made and is not known any more was deleted there
+        again=was_made,  # one that was made and is not known any more was deleted there
     )
     found = find_customer_id(db, user_id)
     assert found is not None, "it was noted with the answer"

@@ -7,8 +7,9 @@ import pytest
 from api_v1.stripe_fake import StripeFake
 from billing_db import Connection, fetch_all
 from tests.cast import Person
-from tests.collected import SOON, Collector, issue
+from tests.collected import SOON, Collector, calls, issue
 from tests.issued import line, owed
+from tests.stripe import client_of
 from turf_saas import account_credit, credit_notes, invoices, payments
 from turf_saas.invoices import Invoice
 
@@ -99,3 +100,30 @@ def test_a_new_card_pays_what_was_declined(collector: Collector, db: Connection,
     go_round(collector)
     assert now_of(collector, invoice) == ("paid", 0, "paid")
     assert owed(db, alice) == 0
+
+
+def test_what_an_event_has_told_before_its_answer_came_is_noted_all_the_same(
+    collector: Collector, db: Connection, alice: Person
+) -> None:
+    """Finalized, the answer lost, the event heard; and meanwhile a part was paid by other ways."""
+    invoice = issue(db, collector.settings, alice, 1_000)
+    collector.fake.fault("POST", r"^/v1/invoices/.*/finalize", drop="after")
+    collector.work()
+    assert "invoice.finalized applied" in collector.hear()
+    assert [call for call in calls(db) if call.endswith("pending")] == ["finalize v1 pending"]
+    payments.record_payment(db, SOON, collector.settings, 1, invoice.number, amount_cents=300)
+    go_round(collector)
+    assert not [call for call in calls(db) if call.endswith("pending")]
+    assert now_of(collector, invoice) == ("pending", 900, "open")
+    assert collector.at_stripe()[0]["amount_remaining"] == 900
+
+
+def test_a_customer_who_was_deleted_there_is_made_anew(collector: Collector, db: Connection, alice: Person) -> None:
+    issue(db, collector.settings, alice, 1_000, month="2026-01")
+    go_round(collector)
+    client_of(collector.fake).v1.customers.delete(collector.at_stripe()[0]["customer"])
+    assert "customer.deleted applied" in collector.hear()
+    second = issue(db, collector.settings, alice, 1_000, month="2026-02")
+    go_round(collector)
+    assert now_of(collector, second)[2] == "open"
+    assert len({there["customer"] for there in collector.at_stripe()}) == 2
