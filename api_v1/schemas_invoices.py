@@ -116,6 +116,9 @@ class InvoiceOut(Output):
     issued_at: Shown
     due_on: Day | None
     paid_at: Shown | None
+    payment_url: str | None = Field(
+        description="Where it can be paid online, while it is open and a gateway waits for it"
+    )
 
 
 class Invoices(Output):

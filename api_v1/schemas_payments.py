@@ -15,7 +15,7 @@ from api_v1.schemas_invoices import Cents, Day, InvoiceStatus, Shown
 from api_v1.schemas_plans import CurrencyIn
 from api_v1.schemas_pricing import DECIMAL_PATTERN
 from api_v1.schemas_usage import Day as DayIn
-from turf_saas import invoice_items
+from turf_saas import gateway_invoices, invoice_items, payment_attempts
 from turf_saas.account_credit import EntryKind
 from turf_saas.buyer import is_control
 from turf_saas.checks import Check, decimal, read_decimal
@@ -134,7 +134,31 @@ class PaymentOut(Output):
     reference: str | None
     received_on: Day
     refunded_cents: Cents = Field(description="How much of it has gone out again")
+    gateway: str | None = Field(description="Who has taken it, `stripe` say; null: it was noted by hand")
     created_at: Shown
+
+
+class AttemptOut(Output):
+    """A try to collect an invoice."""
+
+    status: payment_attempts.Status = Field(
+        description="action_required: the payer has to confirm it at his bank; mismatch: the money was not what was "
+        "asked for, and nothing was booked"
+    )
+    amount_cents: Cents
+    currency: str
+    code: str | None = Field(description="Why it failed, in the bank's word", examples=["insufficient_funds"])
+    hard: bool = Field(description="No further try with the same card makes sense")
+    next_attempt_at: Shown | None = Field(description="When the gateway tries again by itself, as it was then")
+    happened_at: Shown
+
+
+class Attempts(Output):
+    """How an invoice is collected."""
+
+    gateway: str | None = Field(description="Who collects it; null: nobody, its payments are noted by hand")
+    status: gateway_invoices.Status | None = Field(description="Where it stands there")
+    items: list[AttemptOut]
 
 
 class PaidInvoice(Output):

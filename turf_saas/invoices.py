@@ -48,6 +48,7 @@ class Invoice:
     hash: str | None
     lines: tuple[DocumentLine, ...] = ()
     taxes: tuple[DocumentTax, ...] = ()
+    payment_url: str | None = None  # where whoever owes it can pay it, while a gateway waits for that
 
     @property
     def is_ours(self) -> bool:
@@ -66,10 +67,12 @@ class Invoice:
         return {metric: sum(days.values()) for metric, days in self.billed.items()}
 
 
-_FROM = """SELECT i.*, b.paid_cents, b.credited_cents, c.invoice_number AS credited_number
+_FROM = """SELECT i.*, b.paid_cents, b.credited_cents, c.invoice_number AS credited_number,
+                  CASE WHEN i.status IN ('pending', 'overdue') THEN g.hosted_url END AS payment_url
              FROM invoices AS i
              LEFT JOIN billing_invoice_balances AS b ON b.invoice_id = i.id
-             LEFT JOIN invoices AS c ON c.id = i.credited_invoice_id"""
+             LEFT JOIN invoices AS c ON c.id = i.credited_invoice_id
+             LEFT JOIN billing_gateway_invoices AS g ON g.invoice_id = i.id AND g.status = 'open'"""
 
 
 def get_invoice(db: Connection, tenant_id: int, number: str, *, user_id: UserId | None = None) -> Invoice:
@@ -202,6 +205,7 @@ def _invoice(row: Row) -> Invoice:
         row["credited_number"],
         row["reason"],
         row["hash"],
+        payment_url=row["payment_url"],
     )
 
 

@@ -140,7 +140,7 @@ def refuse(
 ) -> Outcome:
     """Nothing is booked; somebody has to look, and is told once."""
     stripe_id = str(event.object_id)
-    currency = said.currency if said.currency is not None and len(said.currency) == 3 else "XXX"
+    currency = said.currency if said.currency is not None and len(said.currency) == 3 else "???"
     payment_attempts.note_mismatch(db, now, invoice, stripe_id, said.paid, currency, event.created)
     stripe_mirror.set_status(db, now, invoice.id, "mismatch", why)
     notice = Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice})

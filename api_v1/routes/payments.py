@@ -11,7 +11,7 @@ from api_v1.lists import page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
 from api_v1.telling import tell_paid, tell_refunded
-from turf_saas import payments, refunds
+from turf_saas import gateway_invoices, invoices, payment_attempts, payments, refunds
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
 from turf_saas.refund_rows import Refund
@@ -112,6 +112,28 @@ def list_payments(caller: Caller, query: shapes.MoneyQuery) -> Any:
     )
     shown, more = page(found, query.limit, lambda payment: (payment.id,))
     return shapes.Payments(items=[shapes.PaymentOut(**_fields(payment)) for payment in shown], next_cursor=more)
+
+
+@route(
+    "GET",
+    "/invoices/<number>/attempts",
+    summary="The tries to collect an invoice, as they happened",
+    scope="billing.read",
+    returns=shapes.Attempts,
+)
+def list_attempts(caller: Caller, number: str) -> Any:
+    """Who collects it, where it stands there, and what came of each try. Nobody's try is `items: []`."""
+    db = current_runtime().db()
+    whose = None if caller.is_admin else caller.user_id
+    invoice = invoices.get_invoice(db, caller.tenant_id, number, user_id=whose)
+    row, found = gateway_invoices.find(db, invoice.id), payment_attempts.list_attempts(db, invoice.id)
+    return shapes.Attempts(
+        gateway=row.gateway if row is not None else None,
+        status=row.status if row is not None else None,
+        items=[
+            shapes.AttemptOut(**{name: getattr(one, name) for name in shapes.AttemptOut.model_fields}) for one in found
+        ],
+    )
 
 
 def _fields(payment: Payment) -> dict[str, Any]:

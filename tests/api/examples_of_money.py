@@ -56,6 +56,11 @@ def record_payment(stage: Stage, person: Person) -> Call:
 
 
 @example
+def list_attempts(stage: Stage, person: Person) -> Call:
+    return Call(path={"number": stage.new_invoice(person)})
+
+
+@example
 def refund_payment(stage: Stage, person: Person) -> Call:
     return Call(path={"payment_id": new_payment(stage, person)}, body={"amount_cents": 200})
 

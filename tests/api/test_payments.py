@@ -67,6 +67,7 @@ def test_a_payment_says_what_is_due_after_it(desk: Cashier, ada: Person, twelve:
             **PAYMENT,
             "currency": "EUR",
             "refunded_cents": 0,
+                "gateway": None,
             "created_at": "2030-05-20T10:00:00Z",
             "excess_cents": 0,
             "invoice": {

@@ -66,6 +66,12 @@ def test_a_paid_invoice_is_paid_once_by_all_the_events_that_say_so(db: Connectio
     assert (payment["gateway"], payment["gateway_key"]) == ("stripe", "in_1")
 
 
+def test_a_payment_that_the_old_shape_named_is_not_noted_again_by_its_own_word(db: Connection, alice: Person) -> None:
+    invoice = collected(db, alice)
+    for order in permutations([paid("acacia"), piece()]):
+        assert stands_after(db, invoice, order)[:6] == (*PAID, [(TOTAL, "pi_1", "card")])
+
+
 def test_its_payment_has_its_ids_and_its_failed_try_is_kept_in_whatever_order_they_come(
     db: Connection, alice: Person
 ) -> None:
