@@ -12,6 +12,7 @@ from typing import Any
 from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, snapshot, sqlite_path
 from turf_saas import clock, demo, schema
 from turf_saas.catalogue import list_metrics
+from turf_saas.doctor_collecting import examine_collecting
 from turf_saas.doctor_findings import SHOWN, Finding, listed
 from turf_saas.doctor_invariants import INVARIANTS
 from turf_saas.doctor_stripe import examine_events, examine_webhook
@@ -127,6 +128,7 @@ def _checks(db: Connection, now: datetime, settings: Settings) -> dict[str, Call
         "months": lambda: examine_months(db, _time(db, now, settings), settings),
         "webhook": lambda: examine_webhook(settings),
         "events": lambda: examine_events(db, _time(db, now, settings)),
+        "collecting": lambda: examine_collecting(db, _time(db, now, settings)),
     }
 
 

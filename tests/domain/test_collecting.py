@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from api_v1.stripe_fake import StripeFake
 from billing_db import Connection, atomic, fetch_all
 from tests.cast import Cast, Person
 from tests.collected import SOON, Collector, calls, issue
-from tests.issued import line
+from tests.issued import ISSUED_AT, line
 from tests.stripe import client_of
 from turf_saas import credit_notes, invoices, jobs, payment_attempts, payments
+from turf_saas.doctor_collecting import examine_collecting
 from turf_saas.invoices import Invoice
 from turf_saas.payment_attempts import Failure
 
@@ -123,6 +125,9 @@ def test_another_total_stops_before_it_is_finalized(collector: Collector, db: Co
     row = collector.row(invoice)
     assert row.status == "parked"
     assert row.last_error == f"{draft_id} comes to 1201 at Stripe, and to 1200 here"
+    found = examine_collecting(db, collector.clock())
+    assert found is not None
+    assert (found.level, found.message.startswith(f"{invoice.number} is parked: {draft_id} comes")) == ("error", True)
     (notice,) = collector.notices
     assert (notice.kind, notice.about["invoice"].id) == ("payment_mismatch", invoice.id)
     client.v1.invoice_items.delete(added.id)
@@ -139,6 +144,8 @@ def test_a_key_that_may_not_parks_nothing(collector: Collector, db: Connection, 
     collector.work()
     assert (collector.row(invoice).status, len(jobs.list_jobs(db, state="retryable"))) == ("draft", 1)
     assert "required permissions" in str(collector.row(invoice).last_error)
+    levels = [examine_collecting(db, ISSUED_AT + timedelta(minutes=after)) for after in (59, 60)]
+    assert [found.level for found in levels if found is not None] == ["ok", "warning"]
     collector.work_through(1)
     assert collector.row(invoice).status == "open"
 
