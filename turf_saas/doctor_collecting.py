@@ -13,12 +13,19 @@ LONG = timedelta(hours=1)
 
 
 def examine_collecting(db: Connection, now: datetime) -> Finding | None:
-    """Invoices that somebody has to look at, then those that could not be sent for an hour. None: none is collected."""
+    """Invoices that somebody has to look at, those that are settled only there, and those not sent for an hour.
+
+    None: none is collected.
+    """
     if fetch_one(db, "SELECT 1 AS one FROM billing_gateway_invoices LIMIT 1") is None:
         return None
     found = broken("collecting", _sentences(_list(db, "'parked', 'mismatch'", "9999")), "")
     if found.level == "error":
         return Finding("collecting", "error", f"{found.message} flask billing jobs list --state dead has their jobs.")
+    settled = " AND i.status IN ('pending', 'overdue') AND g.updated_at <= :before"
+    found = broken("collecting", _unsettled(_list(db, "'paid', 'void'", instant_text(now - LONG), settled)), "")
+    if found.level == "error":
+        return Finding("collecting", "error", f"{found.message} flask billing reconcile mends it.")
     late = _list(db, "'waiting', 'draft'", instant_text(now - LONG), " AND g.last_error IS NOT NULL")
     found = broken("collecting", _sentences(late), "Every invoice is where it is collected.")
     return Finding(found.check, "ok" if found.level == "ok" else "warning", found.message)
@@ -37,3 +44,8 @@ def _list(db: Connection, statuses: str, before: str, more: str = "") -> list[Ro
 def _sentences(rows: list[Row]) -> Iterator[str]:
     for row in rows:
         yield f"{row['invoice_number']} is {row['status']}: {plain(row['last_error'] or 'nobody knows why', 200)}"
+
+
+def _unsettled(rows: list[Row]) -> Iterator[str]:
+    for row in rows:
+        yield f"{row['invoice_number']} is {row['status']} at its gateway, and open here"

@@ -15,6 +15,7 @@ from tests.domain.at_stripe import collected, hear, row_of
 from tests.domain.issuing import SETTINGS, begin, live, sell, settings_with
 from tests.stripe_payloads import Payload, event, invoice as there, payment_intent, seconds
 from turf_saas import credit_notes, dunning, payment_attempts
+from turf_saas.doctor_collecting import examine_collecting
 from turf_saas.minimums import minimum_cents
 from turf_saas.payment_attempts import Retry
 
@@ -190,3 +191,15 @@ def test_what_was_carried_to_another_invoice_makes_nobody_past_due(db: Connectio
     begin(db, alice, "thirty", at(5, 1))
     collected(db, alice, 30, None, status="carried")
     assert dunned(db, alice, at(8, 1)) == "active"
+
+
+# -- what nobody would notice ----------------------------------------------------------------------------
+
+
+def test_what_is_paid_there_and_open_here_for_an_hour_is_found_by_the_doctor(db: Connection, alice: Person) -> None:
+    invoice = collected(db, alice, status="paid")
+    noted = at(5, 1, 6)
+    assert getattr(examine_collecting(db, noted + timedelta(hours=1) - SECOND), "level", None) == "ok"
+    found = examine_collecting(db, noted + timedelta(hours=1))
+    assert found is not None
+    assert (found.level, f"{invoice.number} is paid at its gateway, and open here" in found.message) == ("error", True)
