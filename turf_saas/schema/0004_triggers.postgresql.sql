@@ -11,8 +11,10 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
+    -- Money may come for an invoice that was cancelled meanwhile, and go out again; and what went out may come back.
     IF NEW.status <> OLD.status AND OLD.status || '>' || NEW.status NOT IN
-        ('pending>paid', 'pending>overdue', 'pending>cancelled', 'overdue>paid', 'overdue>cancelled', 'paid>refunded')
+        ('pending>paid', 'pending>overdue', 'pending>cancelled', 'overdue>paid', 'overdue>cancelled', 'paid>refunded',
+         'cancelled>refunded', 'refunded>paid')
     THEN
         RAISE EXCEPTION 'an invoice does not move from this status to that one' USING ERRCODE = 'check_violation';
     END IF;
