@@ -25,7 +25,7 @@ from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import Json, cents, dig, items_of, sid
 from turf_saas.stripe_plans import find_plan
 from turf_saas.stripe_prices import price_for
-from turf_saas.stripe_subscriptions import follow
+from turf_saas.stripe_subscriptions import follow, note_asked
 from turf_saas.subscribing import check_currency, get_sold_plan
 from turf_saas.subscription_changes import Changed, When, Wish, when_of
 from turf_saas.subscriptions import Subscription, get_subscription, has_tried, hold, hold_as_seen, update_subscription
@@ -187,17 +187,25 @@ def _item_of(db: Connection, there: Json, seen: Subscription) -> str:
 def ask_cancel(
     db: Connection,
     now: datetime,
+    settings: Settings,
     stripe: StripeGateway,
     seen: Subscription,
     *,
     when: When = "period_end",
     reason: str | None = None,
 ) -> Asked:
-    """The end, when its period ends; or now, and what was paid beyond that is given back here."""
+    """The end, with its period, and a change that waited is dropped; or now, and what was paid beyond is given back.
+
+    What is given back is account credit here: no money leaves Stripe by it.
+    """
     _live(seen)
-    told = {"cancellation_details": {"comment": reason}} if reason else {}
+    told: dict[str, Any] = {"cancellation_details": {"comment": reason}} if reason else {}
     if when == "period_end" and seen.status != "unpaid":
-        return Asked(_update(db, now, stripe, seen, "cancel", {"cancel_at_period_end": True, **told}))
+        ends = {"cancel_at_period_end": True, **told}
+        if seen.pending_plan_id is None:
+            return Asked(_update(db, now, stripe, seen, "cancel", ends))
+        old, terms = rollover.get_version(db, seen), {"proration_behavior": "none", **ends}
+        return Asked(_reprice(db, now, settings, stripe, seen, old, "cancel", terms), drops=True)
     params = {"invoice_now": False, "prorate": False, **told}
     stripe_id = _stripe_id(seen)
     try:
@@ -236,6 +244,7 @@ def take_answer(
         if asked.drops and held is not None and held.pending_plan_id is not None:
             dropped = {"pending_plan_id": None, "pending_at": None}
             update_subscription(db, now, held, at=now, by=by, reason="change_dropped", **dropped)
+        note_asked(db, now, customer, asked.answer)
         outcome = follow(db, now, settings, customer, asked.answer, at=now, by=by)
         changed = get_subscription(db, seen.tenant_id, seen.id)
         notes: tuple[Invoice, ...] = ()

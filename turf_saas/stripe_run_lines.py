@@ -10,14 +10,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from turf_saas.invoice_documents import DocumentLine, DocumentTax
 from turf_saas.invoice_drafts import LineKind
 from turf_saas.invoice_totals import net_of, tax_of
 from turf_saas.messages import say
-from turf_saas.money import from_cents, spread
+from turf_saas.money import from_cents, share, spread
 from turf_saas.prices import decimal_text
 from turf_saas.settings import Settings
 from turf_saas.stripe_objects import Json, cents, dig, instant, items_of
@@ -224,5 +224,5 @@ def _as_told(line: Line, decision: TaxDecision) -> TaxDecision:
         return TaxDecision("S", line.percentage)
     if decision.rate and abs(tax_of(line.net_cents, decision.rate) - line.tax_cents) <= 1:
         return decision
-    rate = abs(Decimal(100 * line.tax_cents) / line.net_cents) if line.net_cents else Decimal(100)
-    return TaxDecision("S", min(Decimal(100), rate.quantize(Decimal("0.01"), ROUND_HALF_UP)))
+    hundredths = share(10_000, abs(line.tax_cents), abs(line.net_cents)) if line.net_cents else 10_000
+    return TaxDecision("S", Decimal(max(1, min(hundredths, 10_000))).scaleb(-2))

@@ -30,6 +30,8 @@ logger = logging.getLogger("turf_saas.billing")
 BY = "stripe"  # how the history names it
 SYNC_JOB = "billing.sync_subscription"
 SOON = timedelta(seconds=10)  # by then Stripe has most often told the rest
+ASKED = 2  # the rank of a state that was answered, after an event's 0 and 1
+SKEW = timedelta(minutes=10)  # between our clock and Stripe's, at most
 _NOT_BEGUN = "nothing is granted before it is paid for"
 
 
@@ -40,11 +42,19 @@ def apply(db: Connection, now: datetime, settings: Settings, event: Event) -> Ou
     if customer is None or stripe_id is None:
         return ignored("no customer of ours")
     rank = rank_of(event.object, is_first=event.type.endswith(".created"))
-    if _may_be_either(db, stripe_id, event.created, rank):
+    in_doubt = _may_be_either(db, stripe_id, event.created, rank)
+    is_newest = is_news(db, event, stripe_id, rank=rank, tenant_id=customer.tenant_id)
+    if in_doubt and (is_newest or _differs(db, settings, customer, event.object)):
         ask_again(db, now, settings, stripe_id)
-    if is_news(db, event, stripe_id, rank=rank, tenant_id=customer.tenant_id):
+    if is_newest:
         return follow(db, now, settings, customer, event.object, at=event.created)
     return ignored("a newer state is known")
+
+
+def note_asked(db: Connection, now: datetime, customer: Customer, given: Json) -> None:
+    """What Stripe has answered now is newer than what it told before, though some of that may still come."""
+    answer = Event("", "answer", now, given, {}, livemode=False, account=None, api_version=None)
+    is_news(db, answer, str(sid(given)), rank=rank_of(given) - 1 + ASKED, tenant_id=customer.tenant_id)
 
 
 def follow(
@@ -115,20 +125,26 @@ def ask_again(db: Connection, now: datetime, settings: Settings, stripe_id: str)
 
 
 def _may_be_either(db: Connection, stripe_id: str, at: datetime, rank: int) -> bool:
-    """Whether another state is known of the same second, and only Stripe knows which of the two is the newer one.
+    """Whether only Stripe knows which of two states is the newer one: of one second, or by its clock and by ours.
 
     A subscription goes from any of the states that follow `active` back to it; all others follow each other.
     """
-    row = fetch_one(
-        db,
-        "SELECT rank FROM billing_stripe_objects WHERE id = :id AND told_at = :at",
-        id=stripe_id,
-        at=instant_text(at),
-    )
-    if row is None:
+    row = fetch_one(db, "SELECT told_at, rank FROM billing_stripe_objects WHERE id = :id", id=stripe_id)
+    if row is None or row["told_at"] < instant_text(at):
         return False
+    if row["told_at"] > instant_text(at):
+        return row["rank"] % 10 == ASKED and parse_instant(row["told_at"]) - at <= SKEW
     lower, higher = sorted((rank, int(row["rank"])))
     return lower == higher or (lower >= RECOVERED and higher < FINAL)
+
+
+def _differs(db: Connection, settings: Settings, customer: Customer, given: Json) -> bool:
+    """Whether ours is not as this says."""
+    held = find_of_stripe(db, str(sid(given)))
+    if held is None or held.status == "canceled":
+        return held is None
+    columns = _columns(db, held, find_plan(db, customer.tenant_id, given, held), state_of(given, settings))
+    return any(getattr(held, name) != value for name, value in columns.items())
 
 
 # -- it begins -------------------------------------------------------------------------------------------
@@ -207,19 +223,23 @@ def _change(
         return ignored("it has ended")
     if state.status is None:  # as it was before it began
         return ignored(_NOT_BEGUN)
-    columns = {**state.columns, "billed_by": "stripe"}
-    if state.status in ENDED:
-        columns |= {"pending_plan_id": None, "pending_at": None}
-    elif plan is None:
+    if plan is None and state.status not in ENDED:
         logger.warning("the price of %s is of no plan here: it stays on %s", state.id, held.plan)
-    else:
-        columns |= _plan_columns(db, held, plan, state)
+    columns = _columns(db, held, plan, state)
     if all(getattr(held, name) == value for name, value in columns.items()):
         return applied(known=(state.id,))
     ended_at = state.ended_at if state.status in ENDED else None
     since = min(ended_at, at) if ended_at is not None else at
     changed = update_subscription(db, now, held, at=since, by=by, reason=_reason(held, columns), **columns)
     return _told(changed, words_for(held, changed))
+
+
+def _columns(db: Connection, held: Subscription, plan: Plan | None, state: State) -> dict[str, Any]:
+    """What its row is to hold."""
+    columns = {**state.columns, "billed_by": "stripe"}
+    if state.status in ENDED:
+        return {**columns, "pending_plan_id": None, "pending_at": None}
+    return {**columns, **_plan_columns(db, held, plan, state)} if plan is not None else columns
 
 
 def _plan_columns(db: Connection, held: Subscription, plan: Plan, state: State) -> dict[str, Any]:

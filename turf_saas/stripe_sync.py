@@ -6,12 +6,12 @@ from billing_db import atomic
 from turf_saas import stripe_inbox
 from turf_saas.stripe_applying import find_customer
 from turf_saas.stripe_objects import sid
-from turf_saas.stripe_subscriptions import follow
+from turf_saas.stripe_subscriptions import follow, note_asked
 from turf_saas.working import Work
 
 
 def sync_subscription(work: Work) -> None:
-    """Ours is as Stripe's is now. What is asked is no event: the newest of those keeps its place."""
+    """Ours is as Stripe's is now."""
     gateway = work.around.stripe
     given = gateway.find("subscriptions", str(work.payload["subscription_id"])) if gateway is not None else None
     if given is None:
@@ -20,6 +20,7 @@ def sync_subscription(work: Work) -> None:
         customer = find_customer(work.db, sid(given.get("customer")))
         if customer is None:
             return
+        note_asked(work.db, work.now, customer, given)
         outcome = follow(work.db, work.now, work.around.settings, customer, given, at=work.now)
         woken = stripe_inbox.wake(work.db, work.now, work.around.settings, outcome.known)
     work.around.noticed([*outcome.notices, *woken])

@@ -123,7 +123,7 @@ def _asked(caller: Caller, subscription_id: int, body: Any, **_: Any) -> dict[st
             db, now, runtime.settings, stripe, seen, wish, by=_by(caller), is_admin=caller.is_admin
         )
     elif isinstance(body, shapes.CancelIn):
-        asked = stripe_changes.ask_cancel(db, now, stripe, seen, when=body.when, reason=body.reason)
+        asked = stripe_changes.ask_cancel(db, now, runtime.settings, stripe, seen, when=body.when, reason=body.reason)
     else:
         asked = stripe_changes.ask_resume(db, now, stripe, seen)
     return {**found, "asked": asked}

@@ -103,6 +103,17 @@ def test_who_stays_after_all_drops_the_change_there_as_well(shop: Shop, alice: P
     assert shop.get(alice, "/subscription")["subscription"]["pending_change"] is None
 
 
+def test_an_end_drops_the_change_that_waits_and_going_on_does_not_bring_it_back(shop: Shop, alice: Person) -> None:
+    number = buy(shop, alice, "pro")
+    change(shop, alice, number, "premium")
+    ended = shop.post(alice, f"/subscriptions/{number}/cancel").json["subscription"]
+    assert (ended["plan"], ended["pending_change"], ended["cancel_at_period_end"]) == ("pro", None, True)
+    assert change(shop, alice, number, "premium", 409)["code"] == "cancel_scheduled"
+    shop.post(alice, f"/subscriptions/{number}/resume")
+    shop.hear()
+    assert shop.plan_of(alice) == ("pro", "stripe")
+
+
 def test_an_admin_may_make_the_waiting_plan_the_one_of_now(shop: Shop, alice: Person, ada: Person) -> None:
     number = buy(shop, alice, "pro")
     change(shop, alice, number, "premium")
