@@ -43,6 +43,10 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "La formule {plan} n'a pas d'abonnement mensuel : résiliez l'abonnement pour y passer.",
         "en": "The plan {plan} has no fee: cancel the subscription to go to it.",
     },
+    "stripe_currency": {
+        "fr": "Stripe ne vend pas d'abonnement en {currency} ici.",
+        "en": "No subscription is sold through Stripe in {currency} here.",
+    },
     "stripe_year_to_month": {
         "fr": "Stripe facture cet abonnement à l'année : résiliez-le à son terme pour passer à {plan}, au mois.",
         "en": "Stripe bills this subscription by the year: cancel it at its end to go to {plan}, by the month.",

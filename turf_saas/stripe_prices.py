@@ -6,12 +6,14 @@ from datetime import datetime
 
 from billing_db import Connection
 from turf_saas import profiles, stripe_calls
+from turf_saas.collecting_plans import THREE_DECIMALS, UNCOLLECTED
+from turf_saas.errors import Conflict
 from turf_saas.invoice_totals import tax_of
 from turf_saas.plans import Plan
 from turf_saas.seller import seller_of
 from turf_saas.settings import Settings
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_payers import APP
+from turf_saas.stripe_objects import APP
 from turf_saas.stripe_run_lines import supplied_on
 from turf_saas.tax import decide
 from turf_saas.values import UserId
@@ -20,7 +22,12 @@ from turf_saas.values import UserId
 def price_for(
     db: Connection, now: datetime, settings: Settings, stripe: StripeGateway, plan: Plan, user_id: UserId
 ) -> str:
-    """Its id. One that we make is of what this buyer pays, VAT included, and says which version it is of."""
+    """Its id. One that we make is of what this buyer pays, VAT included, and says which version it is of.
+
+    Conflict for a currency whose minor unit is another one at Stripe.
+    """
+    if plan.currency in UNCOLLECTED or plan.currency in THREE_DECIMALS:
+        raise Conflict("stripe_currency", currency=plan.currency)
     if plan.stripe_price_id is not None:
         return plan.stripe_price_id
     cents = gross_cents(db, now, settings, plan, user_id)

@@ -11,9 +11,11 @@ from flask import Flask
 
 from api_v1.stripe_fake import StripeFake
 from billing_db import Connection, atomic, execute, fetch_all
-from tests.api.shop import PREFIX, Shop
+from tests.api.shop import PREFIX, THEN, Shop
 from tests.cast import Cast, Person
 from tests.stripe import client_of, with_pages
+from turf_saas import catalogue
+from turf_saas.catalogue import PlanDraft
 from turf_saas.demo import SELLER
 
 
@@ -199,6 +201,12 @@ def test_another_currency_and_an_unknown_plan_are_refused(shop: Shop, alice: Per
         execute(shop.db, "UPDATE saas_subscriptions SET status = 'canceled'")
     refused = shop.post(alice, "/checkout", {"plan": "dollars"})
     assert (refused.status_code, refused.json["code"]) == (409, "currency_mismatch")
+
+
+def test_a_currency_that_stripe_counts_otherwise_is_not_sold_there(shop: Shop, alice: Person) -> None:
+    catalogue.create_plan(shop.db, THEN, 1, PlanDraft("krona", "Krona", 900, "ISK"))
+    refused = shop.post(alice, "/checkout", {"plan": "krona"})
+    assert (refused.status_code, refused.json["code"]) == (409, "stripe_currency")
 
 
 def test_stripe_charges_what_the_plan_costs_this_buyer(shop: Shop, alice: Person, bob: Person) -> None:
