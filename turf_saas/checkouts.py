@@ -15,7 +15,7 @@ from turf_saas.errors import Conflict
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer
-from turf_saas.stripe_objects import Json, metadata_of, sid
+from turf_saas.stripe_objects import Json, number_in, sid
 from turf_saas.subscribing import check_currency, get_sold_plan
 from turf_saas.subscriptions import Subscription, has_tried
 from turf_saas.users import User
@@ -161,11 +161,9 @@ def find_of_subscription(db: Connection, customer: Customer, subscription: Json)
 
 
 def _find_hinted(db: Connection, given: Json) -> Checkout | None:
-    hint = metadata_of(given).get("checkout_id")
-    if not isinstance(hint, str) or not hint.isascii() or not hint.isdigit() or len(hint) > 18:
-        return None
+    hint = number_in(given, "checkout_id")
     return _checkout(
-        fetch_one(db, f"SELECT {_COLUMNS} FROM billing_checkouts WHERE id = :id", id=int(hint))  # noqa: S608
+        fetch_one(db, f"SELECT {_COLUMNS} FROM billing_checkouts WHERE id = :id", id=hint)  # noqa: S608
     )
 
 

@@ -11,16 +11,15 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from billing_db import Connection, fetch_one
+from billing_db import Connection
 from turf_saas import gateway_invoices, stripe_calls, stripe_mirror
 from turf_saas.collecting_plans import Plan, Uncollectable, draft_of, due_of, items_of_plan, plan, read_plan
 from turf_saas.invoices import Invoice
 from turf_saas.settings import Settings
 from turf_saas.stripe_calls import installation
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json, cents, dig, metadata_of, sid
-from turf_saas.stripe_payers import APP, ensure_customer
-from turf_saas.values import UserId
+from turf_saas.stripe_objects import APP, Json, cents, dig, metadata_of, sid
+from turf_saas.stripe_payers import ensure_customer, find_card
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -96,12 +95,6 @@ def _link(db: Connection, now: datetime, invoice: Invoice, draft: Json) -> None:
     """From now on both sides know each other."""
     if not stripe_mirror.link(db, now, invoice, str(sid(draft))):
         raise Uncollectable(f"{sid(draft)} is a second one for {invoice.number}")
-
-
-def find_card(db: Connection, user_id: UserId) -> str | None:
-    """With what the user pays by default, as Stripe calls it."""
-    row = fetch_one(db, "SELECT stripe_payment_method_id FROM billing_accounts WHERE user_id = :id", id=user_id)
-    return row["stripe_payment_method_id"] if row is not None else None
 
 
 def _find_invoice(stripe: StripeGateway, customer: str, invoice_id: int, name: str) -> Json | None:

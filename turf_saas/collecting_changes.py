@@ -8,12 +8,11 @@ from functools import partial
 
 from billing_db import Connection, atomic, fetch_one
 from turf_saas import gateway_invoices, stripe_calls
-from turf_saas.collecting import find_card
 from turf_saas.collecting_plans import Plan, due_of, read_plan
 from turf_saas.gateways import STRIPE, CardDeclined, GatewayRefused
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json, cents, metadata_of
-from turf_saas.stripe_payers import APP
+from turf_saas.stripe_objects import APP, Json, cents, metadata_of
+from turf_saas.stripe_payers import find_card
 from turf_saas.values import UserId
 
 logger = logging.getLogger("turf_saas.billing")

@@ -15,8 +15,7 @@ from turf_saas.messages import say
 from turf_saas.minimums import minimum_cents
 from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
-from turf_saas.stripe_objects import Json
-from turf_saas.stripe_payers import APP
+from turf_saas.stripe_objects import APP, Json
 from turf_saas.values import parse_instant, read_day
 
 # Stripe counts these in another unit than ISO 4217 does.

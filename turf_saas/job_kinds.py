@@ -19,6 +19,7 @@ from turf_saas import (
     rollover,
     schedule,
     sending_refunds,
+    stripe_balances,
     stripe_inbox,
     stripe_reading,
     stripe_subscriptions,
@@ -169,4 +170,5 @@ KINDS = {
     "billing.generate_monthly_invoice": Kind(generate_monthly_invoice, by_itself=True),
     refunds.SEND_JOB: Kind(sending_refunds.send_refund, by_itself=True),
     payouts.READ_JOB: Kind(payouts.read_payout, by_itself=True),
+    stripe_balances.TAKE_JOB: Kind(stripe_balances.take_balance, by_itself=True),
 }

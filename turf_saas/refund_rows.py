@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, Row, execute, fetch_all, fetch_one
+from turf_saas.gateways import STRIPE
 from turf_saas.ids import insert_row
 from turf_saas.payments import Payment
 from turf_saas.refund_books import Booked
 from turf_saas.values import UserId, instant_text
 
 Status = Literal["pending", "action_required", "succeeded", "failed", "canceled"]
-BY_STRIPE = "stripe"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def take_over(db: Connection, now: datetime, payment: Payment, told: Told) -> Re
             id=same.id,
         )
         return get_refund(db, same.id)
-    entry = insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
+    entry = insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, STRIPE)
     for one in sums:
         entry = _move(db, now, one, entry)
     return entry

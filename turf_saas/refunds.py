@@ -21,7 +21,6 @@ from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
 from turf_saas.refund_books import REFUNDED
 from turf_saas.refund_rows import (
-    BY_STRIPE,
     Refund,
     Status,
     Told,
@@ -142,7 +141,7 @@ def note(db: Connection, now: datetime, settings: Settings, known: Payment, told
         if seen is None and told.reason != DISPUTE:
             seen = take_over(db, now, payment, told)
             before = seen.status if seen is not None else None
-        entry = seen or insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, BY_STRIPE)
+        entry = seen or insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, STRIPE)
         return _become(db, now, settings, entry, told.status, before)
 
 
@@ -193,7 +192,7 @@ def note_sum(db: Connection, now: datetime, settings: Settings, known: Payment, 
         missing = refunded_cents - int(row["cents"] if row is not None else 0)
         if missing <= 0:
             return None
-        entry = insert(db, now, known, None, missing, "succeeded", None, BY_STRIPE)
+        entry = insert(db, now, known, None, missing, "succeeded", None, STRIPE)
         entry, notes = _book_rest(db, now, settings, entry)
         after = payments.get_payment(db, known.tenant_id, known.id)
         return Noted(after, entry, None, tuple(notes))
@@ -212,7 +211,7 @@ def _book_rest(db: Connection, now: datetime, settings: Settings, entry: Refund)
     cents = min(wanted, covered.cents)
     if not cents:
         return entry, []
-    booked = refund_books.book(db, now, settings, payment, covered, cents, BY_STRIPE)
+    booked = refund_books.book(db, now, settings, payment, covered, cents, STRIPE)
     return add_booked(db, now, entry, booked), [booked.note] if booked.note is not None else []
 
 
@@ -232,6 +231,6 @@ def _book_others(db: Connection, now: datetime, settings: Settings, failed: Refu
 
 def _take_back(db: Connection, now: datetime, entry: Refund) -> None:
     refund_books.come_back(
-        db, now, payments.get_payment(db, entry.tenant_id, entry.payment_id), entry.booked_cents, BY_STRIPE
+        db, now, payments.get_payment(db, entry.tenant_id, entry.payment_id), entry.booked_cents, STRIPE
     )
     write_booked(db, now, entry, -entry.booked_cents, 0, None)

@@ -14,8 +14,7 @@ from turf_saas.notices import Notice
 from turf_saas.payments import Payment
 from turf_saas.refund_rows import Refund, get_refund
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json, cents, dig, metadata_of, sid
-from turf_saas.stripe_payers import APP
+from turf_saas.stripe_objects import APP, Json, cents, dig, metadata_of, sid
 from turf_saas.stripe_refunds import notices_of, read_refund
 from turf_saas.working import Park, Work
 

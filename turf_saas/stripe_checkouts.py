@@ -10,11 +10,12 @@ from turf_saas import checkouts, rollover, subscribing, subscription_changes
 from turf_saas.catalogue import get_version
 from turf_saas.checkouts import Checkout
 from turf_saas.errors import Conflict
+from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, ignored, is_news, mismatch
 from turf_saas.stripe_objects import sid
-from turf_saas.stripe_subscriptions import BY, ask_again, follow_newest
+from turf_saas.stripe_subscriptions import ask_again, follow_newest
 from turf_saas.subscription_changes import Wish
 from turf_saas.subscriptions import Subscription
 
@@ -73,12 +74,12 @@ def _subscribe(
     plan = get_version(db, checkout.plan_id)
     live = rollover.bring_up_to_date(db, now, settings, customer.user_id)
     if live is None or (live.effective_at is None and not live.is_billed and live.billed_by == "local"):
-        return subscribing.subscribe(db, now, settings, customer.user, plan.code, trial_days=0, by=BY), "subscribed"
+        return subscribing.subscribe(db, now, settings, customer.user, plan.code, trial_days=0, by=STRIPE), "subscribed"
     if live.plan == plan.code:
         return live, "subscribed"
     if not checkouts.gives_way(db, live):
         raise Conflict("subscription_exists")
     changed = subscription_changes.change_plan(
-        db, now, settings, live, Wish(plan.code, "now"), by=BY, is_admin=True
+        db, now, settings, live, Wish(plan.code, "now"), by=STRIPE, is_admin=True
     ).subscription
     return changed, "changed"

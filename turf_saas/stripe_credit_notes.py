@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from billing_db import Connection, execute, fetch_one
-from turf_saas import credit_notes, invoice_register, invoices
+from turf_saas import credit_notes, invoice_register, invoices, stripe_balances
+from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
-from turf_saas.refund_rows import BY_STRIPE, find_refund
+from turf_saas.refund_rows import find_refund
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import APPLIED, Event, Outcome, Unknown, applied, find_customer, ignored
-from turf_saas.stripe_mirror import APP, find_by_stripe_id
-from turf_saas.stripe_objects import Json, currency_of, metadata_of, sid
+from turf_saas.stripe_mirror import find_by_stripe_id
+from turf_saas.stripe_objects import APP, Json, currency_of, metadata_of, sid
 from turf_saas.stripe_payments import amount_of, contradicts
 
 logger = logging.getLogger("turf_saas.billing")
@@ -71,9 +72,10 @@ def _credit(
         invoice.number,
         amount_cents=cents,
         reason=reason[:MAX_REASON] if isinstance(reason, str) else None,
-        by=BY_STRIPE,
+        by=STRIPE,
     )
     _name(db, event, note.id)
+    stripe_balances.take_later(db, now, invoice.tenant_id, event)
     return applied(Notice("invoice_issued", {"invoice": note}), known=(str(event.object_id),))
 
 

@@ -6,16 +6,17 @@ from datetime import datetime
 
 from billing_db import Connection, atomic, execute, fetch_one
 from turf_saas import jobs
+from turf_saas.gateway_invoices import PAY_OPEN_JOB
+from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer, Event, Outcome, Unknown, applied, find_customer, ignored, is_news
 from turf_saas.stripe_objects import dig, sid
+from turf_saas.stripe_payers import find_card
 from turf_saas.stripe_states import rank_of
 from turf_saas.subscriptions import find_live, find_of_stripe, hold, update_subscription
 from turf_saas.values import instant_text
 
-PAY_JOB = "billing.pay_open_invoices"
-BY = "stripe"
 # Of what is told of one second: a renewed card is one that was attached, a detached one was both.
 _ATTACHED, _RENEWED, _DETACHED = 0, 1, 2
 _DELETED = 9
@@ -74,7 +75,7 @@ def attached(db: Connection, now: datetime, settings: Settings, event: Event) ->
         return _NOT_OURS
     if not is_news(db, event, event.object_id, rank=_ATTACHED, tenant_id=customer.tenant_id):
         return _OLD
-    if find_payment_method(db, customer) is not None:
+    if find_card(db, customer.user_id) is not None:
         return ignored("he pays with another one")
     return _use(db, now, customer, event, event.object_id)
 
@@ -86,7 +87,7 @@ def renewed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
         return _NOT_OURS
     if not is_news(db, event, event.object_id, rank=_RENEWED, tenant_id=customer.tenant_id):
         return _OLD
-    if find_payment_method(db, customer) != event.object_id:
+    if find_card(db, customer.user_id) != event.object_id:
         return ignored("he pays with another one")
     _pay_open(db, now, customer, event)
     return applied()
@@ -121,14 +122,6 @@ def _was_told_of(db: Connection, stripe_id: str) -> bool:
     return fetch_one(db, "SELECT 1 AS one FROM billing_stripe_objects WHERE id = :id", id=stripe_id) is not None
 
 
-def find_payment_method(db: Connection, customer: Customer) -> str | None:
-    """With what the user pays, as Stripe calls it."""
-    row = fetch_one(
-        db, "SELECT stripe_payment_method_id FROM billing_accounts WHERE user_id = :user_id", user_id=customer.user_id
-    )
-    return row["stripe_payment_method_id"] if row is not None else None
-
-
 def _default_of(given: object) -> str | None:
     """Of a customer: of his invoices, or as it was said before there was that."""
     return sid(dig(given, "invoice_settings", "default_payment_method")) or sid(dig(given, "default_source"))
@@ -151,7 +144,7 @@ def _use(db: Connection, now: datetime, customer: Customer, event: Event, method
 
 def _pay_open(db: Connection, now: datetime, customer: Customer, event: Event) -> None:
     payload = {"user_id": customer.user_id}
-    jobs.enqueue(db, now, PAY_JOB, payload, tenant_id=customer.tenant_id, dedupe_key=event.id)
+    jobs.enqueue(db, now, PAY_OPEN_JOB, payload, tenant_id=customer.tenant_id, dedupe_key=event.id)
 
 
 def _drop(db: Connection, now: datetime, method_id: str) -> bool:
@@ -188,7 +181,7 @@ def _end_subscription(db: Connection, now: datetime, customer: Customer, event: 
     is_news(db, event, held.stripe_subscription_id, rank=rank, tenant_id=customer.tenant_id)
     at = min(event.created, now)
     ended = update_subscription(
-        db, now, held, at=at, by=BY, reason="customer_deleted", status="canceled", canceled_at=instant_text(at),
+        db, now, held, at=at, by=STRIPE, reason="customer_deleted", status="canceled", canceled_at=instant_text(at),
         ended_at=instant_text(at), cancel_at_period_end=0, pending_plan_id=None, pending_at=None,
     )  # fmt: skip
     return [Notice("subscription_changed", {"subscription": ended, "what": "canceled"})]

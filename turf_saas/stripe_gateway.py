@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from turf_saas.errors import Unavailable
 from turf_saas.gateways import STRIPE, CardDeclined, GatewayDown, GatewayRefused
-from turf_saas.stripe_objects import Json, dig, sid
+from turf_saas.stripe_objects import Json, dig, items_of, sid
 
 SIGNED_AT = re.compile(r"t=([0-9]{1,12})")
 TIMEOUTS = (3, 10)  # seconds: to be connected, to be answered
@@ -95,6 +95,10 @@ class StripeGateway:
 
     def update_customer(self, customer_id: str, params: Json, key: str) -> Json:
         return self._write("customers.update", params, key, customer_id)
+
+    def add_to_balance(self, customer_id: str, params: Json, key: str) -> Json:
+        """Below zero it is the customer's credit."""
+        return self._write("customers.balance_transactions.create", params, key, customer_id)
 
     def create_invoice(self, params: Json, key: str) -> Json:
         return self._write("invoices.create", params, key)
@@ -183,6 +187,14 @@ class StripeGateway:
             return [_plain(one) for one in islice(pages.auto_paging_iter(), most)]
 
         return _asked(read)
+
+    def read_balance_entry(self, customer_id: str, entry_id: str) -> Json:
+        """What was once added to, or taken from, the customer's balance."""
+        return self._read("customers.balance_transactions.retrieve", {}, customer_id, entry_id)
+
+    def list_balance(self, customer_id: str) -> Sequence[Json]:
+        """The newest entries of it, a page."""
+        return items_of(self._read("customers.balance_transactions.list", {"limit": PAGE}, customer_id))
 
     def account(self) -> Json:
         """Whose key it is."""

@@ -25,6 +25,7 @@ from turf_saas import (
     stripe_takings,
 )
 from turf_saas.gateway_invoices import GatewayInvoice
+from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
 from turf_saas.notices import Kind, Notice
 from turf_saas.payment_attempts import Failure
@@ -35,7 +36,6 @@ from turf_saas.values import instant_text
 
 logger = logging.getLogger("turf_saas.billing")
 
-BY = "stripe"
 VOIDED = "voided"  # why a credit note took an invoice back
 NOT_OURS = ignored("no invoice of ours")
 MAX_CODE = 100
@@ -102,7 +102,9 @@ def voided(db: Connection, now: datetime, settings: Settings, event: Event) -> O
         _let_go(db, now, invoice)
         if invoice.status not in invoice_balances.OPEN:
             return Outcome("ignored", f"{invoice.number} is {invoice.status} here", (), _known(event))
-        note = credit_notes.credit_invoice(db, now, settings, invoice.tenant_id, invoice.number, reason=VOIDED, by=BY)
+        note = credit_notes.credit_invoice(
+            db, now, settings, invoice.tenant_id, invoice.number, reason=VOIDED, by=STRIPE
+        )
         recovered = dunning.recover_payer(db, now, settings, held)
         notices = [Notice("invoice_issued", {"invoice": note})]
         if recovered is not None:

@@ -10,10 +10,9 @@ from turf_saas.gateway_invoices import GatewayInvoice, Status
 from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
 from turf_saas.stripe_applying import Event, find_customer, is_news
-from turf_saas.stripe_objects import Json, cents, instant, metadata_of, sid
+from turf_saas.stripe_objects import APP, Json, cents, instant, metadata_of, number_in, sid
 from turf_saas.values import can_be_stored, instant_text
 
-APP = "turf_saas"  # what our objects say of themselves at Stripe
 RANK = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 4}
 MOST_TRIES = 999
 MAX_URL = 2_000
@@ -37,24 +36,20 @@ def find_by_metadata(db: Connection, given: Json) -> Invoice | None:
     What metadata says is a hint: number and user have to agree.
     """
     said, customer = metadata_of(given), find_customer(db, sid(given.get("customer")))
-    local_id, number = said.get("local_invoice_id"), said.get("number")
-    if said.get("app") != APP or customer is None or not _is_id(local_id) or not isinstance(number, str):
+    local_id, number = number_in(given, "local_invoice_id"), said.get("number")
+    if said.get("app") != APP or customer is None or local_id is None or not isinstance(number, str):
         return None
     row = fetch_one(
         db,
         """SELECT g.invoice_id FROM billing_gateway_invoices AS g JOIN invoices AS i ON i.id = g.invoice_id
             WHERE g.invoice_id = :id AND g.user_id = :user_id AND g.gateway = :gateway
               AND i.invoice_number = :number""",
-        id=int(str(local_id)),
+        id=local_id,
         user_id=customer.user_id,
         gateway=STRIPE,
         number=number if can_be_stored(number) else "",
     )
     return invoices.get_by_id(db, row["invoice_id"]) if row is not None else None
-
-
-def _is_id(given: object) -> bool:
-    return isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= 18
 
 
 def link(db: Connection, now: datetime, invoice: Invoice, stripe_id: str) -> bool:

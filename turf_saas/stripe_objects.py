@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Json = Mapping[str, Any]
+APP = "turf_saas"  # what our objects say of themselves at Stripe
 
 
 def sid(given: Any) -> str | None:
@@ -43,6 +44,14 @@ def currency_of(given: Json) -> str | None:
 def metadata_of(given: Json) -> Json:
     found = given.get("metadata")
     return found if isinstance(found, Mapping) else {}
+
+
+def number_in(given: Json, name: str) -> int | None:
+    """A number of ours that stands in its metadata: a hint, which our own record has to agree with."""
+    found = metadata_of(given).get(name)
+    if not isinstance(found, str) or not found.isascii() or not found.isdigit() or len(found) > 18:
+        return None
+    return int(found)
 
 
 def items_of(given: Any) -> list[Json]:

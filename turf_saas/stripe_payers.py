@@ -8,10 +8,9 @@ from typing import Any
 from billing_db import Connection, Row, atomic, execute, fetch_one
 from turf_saas import stripe_calls
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json, metadata_of, sid
+from turf_saas.stripe_objects import APP, Json, metadata_of, sid
 from turf_saas.values import UserId, instant_text
 
-APP = "turf_saas"  # what our objects say of themselves at Stripe
 STEP = "customer"
 LOOKED_AT = 1_000  # customers without an address of theirs, the newest first
 
@@ -45,6 +44,12 @@ def ensure_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant
 def find_customer_id(db: Connection, user_id: UserId) -> str | None:
     row = fetch_one(db, "SELECT stripe_customer_id FROM billing_accounts WHERE user_id = :id", id=user_id)
     return row["stripe_customer_id"] if row is not None else None
+
+
+def find_card(db: Connection, user_id: UserId) -> str | None:
+    """With what the user pays by default, as Stripe calls it."""
+    row = fetch_one(db, "SELECT stripe_payment_method_id FROM billing_accounts WHERE user_id = :id", id=user_id)
+    return row["stripe_payment_method_id"] if row is not None else None
 
 
 def _row(db: Connection, user_id: UserId) -> Row | None:

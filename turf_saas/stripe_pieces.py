@@ -20,8 +20,6 @@ from turf_saas.settings import Settings
 from turf_saas.stripe_objects import Json, cents, dig, sid
 from turf_saas.values import can_be_stored
 
-BY = "stripe"
-
 
 class Piece(NamedTuple):
     """A payment of an invoice of Stripe's: which intent or charge has brought how much. is_outside: neither."""
@@ -68,7 +66,7 @@ def note_piece(
             return []
         source = source_of(db, f"{stripe_id}:{piece.id}", piece.intent_id, piece.charge_id)
         method: Method = "other" if piece.is_outside else "card"
-        done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method=method, by=BY)
+        done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method=method, by=STRIPE)
         if done is None:
             return []
         payment_attempts.note_success(db, now, invoice, done.payment.id, done.payment.amount_cents, at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from billing_db import Connection, fetch_all, fetch_one
 from turf_saas import catalogue
 from turf_saas.plans import Plan
-from turf_saas.stripe_objects import Json, dig, items_of, metadata_of, sid
+from turf_saas.stripe_objects import Json, dig, items_of, number_in, sid
 from turf_saas.subscriptions import Subscription
 
 
@@ -47,13 +47,10 @@ def _find_by_price(db: Connection, tenant_id: int, price: Json, held: Subscripti
 
 def _find_noted(db: Connection, tenant_id: int, given: Json) -> Plan | None:
     """By the id that we wrote there ourselves; it is a plan of this tenant's, or nothing."""
-    noted = metadata_of(given).get("plan_id")
-    if not isinstance(noted, str) or not noted.isascii() or not noted.isdigit() or len(noted) > 18:
-        return None
     row = fetch_one(
         db,
         "SELECT id FROM billing_plans WHERE id = :id AND tenant_id = :tenant_id",
-        id=int(noted),
+        id=number_in(given, "plan_id"),
         tenant_id=tenant_id,
     )
     return catalogue.get_version(db, row["id"]) if row is not None else None

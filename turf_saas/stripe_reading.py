@@ -79,5 +79,5 @@ def _note_elsewhere(
     if rest <= 0:
         return []
     source = Source(STRIPE, f"{mirror.provider_id}:paid:elsewhere")
-    done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method="other", by=stripe_pieces.BY)
+    done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method="other", by=STRIPE)
     return stripe_pieces.notices_of(done) if done is not None else []

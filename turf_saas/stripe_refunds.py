@@ -14,8 +14,7 @@ from turf_saas.refund_rows import Status, Told
 from turf_saas.refunds import Noted
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored
-from turf_saas.stripe_mirror import APP
-from turf_saas.stripe_objects import Json, cents, items_of, metadata_of, sid
+from turf_saas.stripe_objects import APP, Json, cents, items_of, metadata_of, number_in, sid
 from turf_saas.stripe_payments import alarm, amount_of, contradicts, fault_of, find_payment, get_payment_of
 
 logger = logging.getLogger("turf_saas.billing")
@@ -98,8 +97,4 @@ def _listed(charge: Json) -> Iterator[Told]:
 
 
 def _local_id(given: Json) -> int | None:
-    metadata = metadata_of(given)
-    local = str(metadata.get("local_refund_id", ""))
-    return (
-        int(local) if metadata.get("app") == APP and local.isascii() and local.isdigit() and len(local) < 19 else None
-    )
+    return number_in(given, "local_refund_id") if metadata_of(given).get("app") == APP else None

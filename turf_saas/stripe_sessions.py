@@ -16,8 +16,8 @@ from turf_saas.errors import Conflict, Unavailable
 from turf_saas.gateways import GatewayRefused
 from turf_saas.settings import Settings
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json
-from turf_saas.stripe_payers import APP, ensure_customer
+from turf_saas.stripe_objects import APP, Json
+from turf_saas.stripe_payers import ensure_customer
 from turf_saas.stripe_prices import price_for
 from turf_saas.users import User
 

@@ -14,6 +14,7 @@ from typing import Any
 from billing_db import Connection, atomic, fetch_all, fetch_one
 from turf_saas import checkouts, jobs, rollover, subscription_changes
 from turf_saas.errors import Conflict
+from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
@@ -27,7 +28,6 @@ from turf_saas.values import instant_text, parse_instant
 
 logger = logging.getLogger("turf_saas.billing")
 
-BY = "stripe"  # how the history names it
 SYNC_JOB = "billing.sync_subscription"
 SOON = timedelta(seconds=10)  # by then Stripe has most often told the rest
 ASKED = 2  # the rank of a state that was answered, after an event's 0 and 1
@@ -65,7 +65,7 @@ def follow(
     given: Json,
     *,
     at: datetime,
-    by: str | None = BY,
+    by: str | None = STRIPE,
 ) -> Outcome:
     """Ours is as Stripe's is `at` that instant: begun, changed or ended. Nobody asks how new that is.
 
@@ -178,20 +178,20 @@ def _begin(
             logger.error("user %s has a subscription, and another one at Stripe: %s", customer.user_id, state.id)
             return mismatch("the user has another live subscription")
         if live.effective_at is None and not live.is_billed:
-            taken = update_subscription(db, now, live, at=at, by=BY, reason="subscribed", **_first(plan, state, at))
+            taken = update_subscription(db, now, live, at=at, by=STRIPE, reason="subscribed", **_first(plan, state, at))
             return _told(taken, ["subscribed"])
-        subscription_changes.cancel(db, now, settings, live, when="now", by=BY, reason="replaced")
+        subscription_changes.cancel(db, now, settings, live, when="now", by=STRIPE, reason="replaced")
     values = _first(plan, state, at)
     begins, status = parse_instant(values.pop("effective_at")), values.pop("status")
     values = {name: value for name, value in values.items() if name not in ("plan", "plan_id")}
     try:
         # One that has ended meanwhile has been there, too.
         status = "active" if ended and live is None else status
-        begun = enter(db, now, customer.user, plan, begins, status, BY, **values)
+        begun = enter(db, now, customer.user, plan, begins, status, STRIPE, **values)
     except Conflict:
         return mismatch("the user has another live subscription")
     if ended and begun.is_live:
-        return _change(db, now, begun, plan, state, at, BY)
+        return _change(db, now, begun, plan, state, at, STRIPE)
     return _told(begun, ["subscribed"] if begun.is_live else [])
 
 

@@ -22,7 +22,7 @@ from turf_saas.payments import Method, Received, Source
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, find_customer
 from turf_saas.stripe_objects import Json, cents, currency_of, dig, sid
-from turf_saas.stripe_pieces import BY, list_noted, notices_of, source_of, was_marked_here
+from turf_saas.stripe_pieces import list_noted, notices_of, source_of, was_marked_here
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -156,7 +156,7 @@ def _note_balance(
     if amount <= 0:
         return []
     source = Source(STRIPE, f"{stripe_id}:balance")
-    done = payments.receive(db, now, settings, invoice, source, amount_cents=amount, method="other", by=BY)
+    done = payments.receive(db, now, settings, invoice, source, amount_cents=amount, method="other", by=STRIPE)
     return [done] if done is not None else []
 
 
@@ -180,7 +180,7 @@ def _note_rest(
     key = stripe_id if not noted else f"{stripe_id}:paid:{said.paid}"
     source = source_of(db, key, said.intent_id, said.charge_id)
     method: Method = "other" if is_outside else said.method
-    done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method=method, by=BY)
+    done = payments.receive(db, now, settings, invoice, source, amount_cents=rest, method=method, by=STRIPE)
     return [done] if done is not None else []
 
 
@@ -235,7 +235,7 @@ def _pay_carried(
     wanted += [(row, left) for row in _list_owed_there(db, invoice)] if left else []
     for row, most in wanted:
         held = invoices.hold(db, row.invoice_id)
-        paid = account_credit.pay_open(db, now, held, min(most, left) if row.carried_into is None else most, by=BY)
+        paid = account_credit.pay_open(db, now, held, min(most, left) if row.carried_into is None else most, by=STRIPE)
         left -= paid if row.carried_into is None else 0
         after = invoices.get_by_id(db, held.id)
         if not after.due_cents:

@@ -24,10 +24,10 @@ from tests.stripe_payloads import (
     tell,
     tell_all,
 )
+from turf_saas.gateway_invoices import PAY_OPEN_JOB
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import read_settings
 from turf_saas.stripe_applying import find_customer
-from turf_saas.stripe_customers import PAY_JOB
 from turf_saas.subscriptions import find_live, find_of_stripe
 
 SETTINGS = read_settings({"TURF_SAAS_DB": "unused"})
@@ -46,7 +46,7 @@ def _pays_with(db: Connection, person: Person) -> str | None:
 
 
 def _payings(db: Connection) -> int:
-    return len(fetch_all(db, "SELECT id FROM billing_jobs WHERE name = :name", name=PAY_JOB))
+    return len(fetch_all(db, "SELECT id FROM billing_jobs WHERE name = :name", name=PAY_OPEN_JOB))
 
 
 def _default(method: str | None, at: int, before: str | None = None) -> Payload:
