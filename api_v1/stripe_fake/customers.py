@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api_v1.stripe_fake import cards
 from api_v1.stripe_fake.changing import metadata, set_fields
-from api_v1.stripe_fake.errors import Refused
+from api_v1.stripe_fake.errors import Refused, missing
 from api_v1.stripe_fake.lists import page
 from api_v1.stripe_fake.rendering import Obj, rendered
 from api_v1.stripe_fake.world import World
@@ -115,6 +115,13 @@ def create_balance_transaction(world: World, params: Obj, customer_id: str) -> O
 def list_balance_transactions(world: World, params: Obj, customer_id: str) -> Obj:
     found = world.all("customer_balance_transaction", customer=customer_id)
     return page(world, params, found, f"/v1/customers/{customer_id}/balance_transactions")
+
+
+def retrieve_balance_transaction(world: World, params: Obj, customer_id: str, entry_id: str) -> Obj:
+    found = world.get("customer_balance_transaction", entry_id)
+    if found["customer"] != customer_id:
+        raise missing("customer_balance_transaction", entry_id)
+    return found
 
 
 def default_card(world: World, customer_id: str, *chosen: str | None) -> Obj | None:

@@ -83,6 +83,12 @@ CUSTOMERS = [
         "CustomerBalanceTransactionListParams",
         customers.list_balance_transactions,
     ),
+    Route(
+        "GET",
+        "/v1/customers/{id}/balance_transactions/{id}",
+        "CustomerBalanceTransactionRetrieveParams",
+        customers.retrieve_balance_transaction,
+    ),
     Route("POST", "/v1/payment_methods", "PaymentMethodCreateParams", cards.create),
     Route("GET", "/v1/payment_methods", "PaymentMethodListParams", listing("payment_method")),
     Route("GET", "/v1/payment_methods/{id}", "PaymentMethodRetrieveParams", retrieving("payment_method")),

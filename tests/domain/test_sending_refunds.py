@@ -237,3 +237,39 @@ def test_without_stripe_it_waits(stage: Stage) -> None:
     stage.ask(500)
     ran = run_stored(stage.db, stage.clock, Around(SETTINGS), KINDS)
     assert (ran.retryable, ran.dead) == (1, 0)
+
+
+# -- credit that Stripe keeps ----------------------------------------------------------------------------
+
+
+def credit_there(stage: Stage, cents: int) -> None:
+    """The owner credits the invoice in the dashboard, to the customer's balance, and Stripe tells of it."""
+    invoice_id = str(stage.of[1].gateway_key)
+    stage.client.v1.credit_notes.create({"invoice": invoice_id, "amount": cents, "credit_amount": cents})
+    (event,) = [one for one in stage.fake.events if one["type"] == "credit_note.created"]
+    with billing_db.atomic(stage.db):
+        billing_db.execute(
+            stage.db,
+            "UPDATE invoices SET stripe_invoice_id = :stripe_id WHERE id = :id",
+            stripe_id=invoice_id,
+            id=stage.of[0].id,
+        )
+    stage.notices += tell(stage.db, stage.clock(), SETTINGS, event).notices
+
+
+def kept_there(stage: Stage) -> list[int]:
+    return [one["balance"] for one in stage.fake.objects.values() if one["object"] == "customer"]
+
+
+@pytest.mark.parametrize("fault", [None, {"drop": "before"}, {"drop": "after"}, {"status": 503}], ids=str)
+def test_credit_in_the_customers_balance_there_is_account_credit_here_and_nowhere_else(
+    stage: Stage, fault: dict[str, Any] | None
+) -> None:
+    credit_there(stage, 500)
+    assert (books(stage.db, *stage.of).account_credit, kept_there(stage)) == (500, [-500])
+    if fault is not None:
+        stage.fake.fault("POST", "/v1/customers", **fault)
+    stage.work()
+    stage.work(1)
+    stage.work(1)
+    assert (books(stage.db, *stage.of).account_credit, kept_there(stage)) == (500, [0])
