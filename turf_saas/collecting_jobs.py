@@ -1,13 +1,7 @@
-"""The jobs that talk to a gateway: what its answers mean for them, and when it is left alone for a while.
-
-A gateway that does not answer costs each job half a minute: after one has waited, the others do not begin.
-"""
+"""The jobs that collect: an invoice is brought to its gateway, told of what changes here, and tried again."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from billing_db import atomic
@@ -19,35 +13,14 @@ from turf_saas import (
     invoices,
     payment_attempts,
 )
+from turf_saas.asking_stripe import asking
 from turf_saas.collecting_plans import Uncollectable
 from turf_saas.gateways import STRIPE, GatewayDown, GatewayRefused
 from turf_saas.notices import Notice
-from turf_saas.stripe_gateway import StripeGateway, require_stripe
 from turf_saas.users import get_users_table
 from turf_saas.working import NotYet, Park, Work
 
-logger = logging.getLogger("turf_saas.billing")
-
-LEFT_ALONE = timedelta(seconds=60)
 BUSY = timedelta(seconds=30)  # another job brings the same invoice
-
-
-@contextmanager
-def asking(work: Work) -> Iterator[StripeGateway]:
-    """Stripe, for a job: what it does not answer is tried again, what it refuses is parked."""
-    stripe = require_stripe(work.around.stripe)
-    if stripe.left_alone_until is not None and work.now < stripe.left_alone_until <= work.now + LEFT_ALONE:
-        raise NotYet(stripe.left_alone_until)
-    try:
-        yield stripe
-    except GatewayDown as down:
-        if down.is_away:
-            stripe.left_alone_until = work.now + LEFT_ALONE
-        raise
-    except GatewayRefused as refused:
-        if refused.of_key:
-            raise  # whoever mends the key has mended all of them
-        raise Park(str(refused)) from None
 
 
 def collect_invoice(work: Work) -> None:

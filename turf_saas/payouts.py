@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing_db import Connection, Row, atomic, execute, execute_many, fetch_all, fetch_one
-from turf_saas.collecting_jobs import asking
+from turf_saas.asking_stripe import asking
 from turf_saas.stripe_objects import Json, cents, currency_of, instant, sid
 from turf_saas.values import instant_text
 from turf_saas.working import NotYet, Park, Work

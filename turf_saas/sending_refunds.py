@@ -8,7 +8,7 @@ from typing import Any
 
 from billing_db import Connection
 from turf_saas import payments, refunds, stripe_calls
-from turf_saas.collecting_jobs import asking
+from turf_saas.asking_stripe import asking
 from turf_saas.gateways import CardDeclined, GatewayRefused
 from turf_saas.notices import Notice
 from turf_saas.payments import Payment

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from billing_db import Connection, execute, fetch_one
 from turf_saas.notices import Notice
@@ -101,10 +101,12 @@ def find_customer(db: Connection, stripe_id: str | None) -> Customer | None:
 
 
 def is_news(db: Connection, event: Event, object_id: str, *, rank: int = 0, tenant_id: int = 1) -> bool:
-    """Whether the event tells the newest state of the object, and notes that it does. Of one second the higher rank.
+    """Whether the event tells the newest state of the object, and notes that it does. Of one second the higher rank."""
+    return note_state(db, event.created, object_id, rank=rank, tenant_id=tenant_id)
 
-    One statement decides, so of two at once one is the newer.
-    """
+
+def note_state(db: Connection, told_at: datetime, object_id: str, *, rank: int, tenant_id: int) -> bool:
+    """The same of a state that is known otherwise. One statement decides, so of two at once one is the newer."""
     return bool(
         execute(
             db,
@@ -115,7 +117,20 @@ def is_news(db: Connection, event: Event, object_id: str, *, rank: int = 0, tena
             """,
             id=object_id,
             tenant_id=tenant_id,
-            told_at=instant_text(event.created),
+            told_at=instant_text(told_at),
             rank=rank,
         )
     )
+
+
+class Known(NamedTuple):
+    """How new the newest state is that we know of an object. told_at: as text, which sorts as time does."""
+
+    told_at: str
+    rank: int
+
+
+def find_known(db: Connection, object_id: str | None) -> Known | None:
+    """None where nothing was told of it."""
+    row = fetch_one(db, "SELECT told_at, rank FROM billing_stripe_objects WHERE id = :id", id=object_id or "")
+    return Known(row["told_at"], int(row["rank"])) if row is not None else None

@@ -7,7 +7,7 @@ from functools import partial
 
 from billing_db import Connection
 from turf_saas import jobs, stripe_calls
-from turf_saas.collecting_jobs import asking
+from turf_saas.asking_stripe import asking
 from turf_saas.stripe_applying import Event
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import APP, Json, cents, metadata_of, sid

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from billing_db import Connection, atomic, execute, fetch_one
+from billing_db import Connection, atomic, execute
 from turf_saas import jobs
 from turf_saas.gateway_invoices import PAY_OPEN_JOB
 from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Customer, Event, Outcome, Unknown, applied, find_customer, ignored, is_news
+from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, find_known, ignored, is_news
 from turf_saas.stripe_objects import dig, sid
 from turf_saas.stripe_payers import find_card
 from turf_saas.stripe_states import rank_of
-from turf_saas.subscriptions import find_live, find_of_stripe, hold, update_subscription
+from turf_saas.subscriptions import find_live, hold, update_subscription
 from turf_saas.values import instant_text
 
 # Of what is told of one second: a renewed card is one that was attached, a detached one was both.
@@ -103,25 +103,6 @@ def detached(db: Connection, now: datetime, settings: Settings, event: Event) ->
     return applied() if _drop(db, now, event.object_id) else ignored("he pays with another one")
 
 
-def trial_will_end(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
-    """The host is told, some days before; nothing changes."""
-    customer = find_customer(db, sid(event.object.get("customer")))
-    if customer is None or event.object_id is None:
-        return _NOT_OURS
-    subscription = find_of_stripe(db, event.object_id)
-    if subscription is None and not _was_told_of(db, event.object_id):
-        raise Unknown(event.object_id)  # of a short trial it is said at once
-    if subscription is None or subscription.user_id != customer.user_id:
-        return ignored("no trial of ours")
-    if subscription.status != "trialing":
-        return ignored("the trial is over")
-    return applied(Notice("trial_will_end", {"subscription": subscription}))
-
-
-def _was_told_of(db: Connection, stripe_id: str) -> bool:
-    return fetch_one(db, "SELECT 1 AS one FROM billing_stripe_objects WHERE id = :id", id=stripe_id) is not None
-
-
 def _default_of(given: object) -> str | None:
     """Of a customer: of his invoices, or as it was said before there was that."""
     return sid(dig(given, "invoice_settings", "default_payment_method")) or sid(dig(given, "default_source"))
@@ -161,14 +142,8 @@ def _drop(db: Connection, now: datetime, method_id: str) -> bool:
 
 def _is_detached(db: Connection, event: Event, method_id: str) -> bool:
     """Whether it was detached after this was told."""
-    row = fetch_one(
-        db,
-        "SELECT told_at FROM billing_stripe_objects WHERE id = :id AND rank = :detached AND told_at >= :told_at",
-        id=method_id,
-        detached=_DETACHED,
-        told_at=instant_text(event.created),
-    )
-    return row is not None
+    known = find_known(db, method_id)
+    return known is not None and known.rank == _DETACHED and known.told_at >= instant_text(event.created)
 
 
 def _end_subscription(db: Connection, now: datetime, customer: Customer, event: Event) -> list[Notice]:

@@ -39,7 +39,6 @@ HANDLERS: dict[str, Row] = {
     "payment_method.attached": Row(stripe_customers.attached, "something to pay with, used where nothing else is"),
     "payment_method.automatically_updated": Row(stripe_customers.renewed, "his bank has renewed his card"),
     "payment_method.detached": Row(stripe_customers.detached, "it is used no more"),
-    "customer.subscription.trial_will_end": Row(stripe_customers.trial_will_end, "the host is told"),
     # checkouts
     "checkout.session.completed": Row(stripe_checkouts.apply, "a checkout was finished: it is paid, or will be"),
     "checkout.session.async_payment_succeeded": Row(stripe_checkouts.apply, "his bank has paid, days later"),
@@ -53,6 +52,7 @@ HANDLERS: dict[str, Row] = {
     "customer.subscription.resumed": Row(stripe_subscriptions.apply, "and goes on"),
     "customer.subscription.pending_update_applied": Row(stripe_subscriptions.apply, "a change was paid for"),
     "customer.subscription.pending_update_expired": Row(stripe_subscriptions.apply, "a change was not paid for"),
+    "customer.subscription.trial_will_end": Row(stripe_subscriptions.trial_will_end, "the host is told"),
     # invoices: those that we have sent there, and those of subscriptions that Stripe runs
     "invoice.created": Row(stripe_invoices.changed, "a draft: where our invoice stands there is noted"),
     "invoice.updated": Row(stripe_invoices.changed, "it stands elsewhere, or a part of it was paid"),
@@ -76,7 +76,7 @@ HANDLERS: dict[str, Row] = {
     # payment intents: those that collect an invoice of ours
     "payment_intent.succeeded": Row(stripe_intents.succeeded, "its payment learns by which charge it came"),
     "payment_intent.payment_failed": Row(stripe_intents.failed, "why the charge has failed"),
-    # -- money that goes back
+    # money that goes back
     "refund.created": Row(stripe_refunds.changed, "money of a payment goes back"),
     "refund.updated": Row(stripe_refunds.changed, "something has become of a refund"),
     "refund.failed": Row(stripe_refunds.changed, "the money could not go back: it is account credit"),
@@ -85,14 +85,14 @@ HANDLERS: dict[str, Row] = {
     "credit_note.created": Row(stripe_credit_notes.issued, "a credit note was made at Stripe: it is ours as well"),
     "credit_note.updated": Row(stripe_credit_notes.issued, "the same, where we have not heard of it before"),
     "credit_note.voided": Row(stripe_credit_notes.voided, "ours stays issued: somebody has to look"),
-    # -- what Stripe sends to the bank
+    # what Stripe sends to the bank
     "payout.created": Row(stripe_payouts.changed, "what Stripe sends to the bank: of what it is made is read"),
     "payout.updated": Row(stripe_payouts.changed, "it comes another day, say"),
     "payout.paid": Row(stripe_payouts.changed, "the bank has it"),
     "payout.failed": Row(stripe_payouts.changed, "the bank has sent it back"),
     "payout.canceled": Row(stripe_payouts.changed, "it was called back before it left"),
     "payout.reconciliation_completed": Row(stripe_payouts.changed, "of what it is made is known now"),
-    # -- disputes
+    # disputes
     "charge.dispute.created": Row(stripe_disputes.changed, "a payer's bank calls a payment into question"),
     "charge.dispute.updated": Row(stripe_disputes.changed, "it goes on"),
     "charge.dispute.closed": Row(stripe_disputes.changed, "won, or lost: then the money has gone out"),

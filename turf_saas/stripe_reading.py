@@ -15,7 +15,7 @@ from turf_saas import (
     stripe_pieces,
     stripe_takings,
 )
-from turf_saas.collecting_jobs import asking
+from turf_saas.asking_stripe import asking
 from turf_saas.gateway_invoices import GatewayInvoice
 from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice

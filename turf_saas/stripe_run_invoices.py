@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from datetime import date, datetime
 
-from billing_db import Connection, atomic, execute, fetch_one
+from billing_db import Connection, atomic, execute
 from turf_saas import invoice_register, invoices, profiles, rollover
 from turf_saas.buyer import Buyer
 from turf_saas.errors import Conflict
@@ -17,7 +17,8 @@ from turf_saas.invoices import Invoice
 from turf_saas.mentions import mentions_of
 from turf_saas.seller import Seller, require_seller
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Customer, Event, Unknown, find_customer
+from turf_saas.stripe_applying import Customer, Event, Unknown, find_customer, find_known
+from turf_saas.stripe_mirror import find_by_stripe_id
 from turf_saas.stripe_objects import Json, cents, currency_of, dig, instant, sid
 from turf_saas.stripe_run_lines import UNTAXED, Read, read_lines, supplied_on, write_lines
 from turf_saas.stripe_states import FINAL
@@ -42,7 +43,7 @@ def find_or_issue(db: Connection, now: datetime, settings: Settings, event: Even
     is not known yet.
     """
     given, stripe_id = event.object, str(event.object_id)
-    found = _find(db, stripe_id)
+    found = find_by_stripe_id(db, stripe_id)
     customer = find_customer(db, sid(given.get("customer")))
     if found is not None or customer is None or given.get("status") not in FINALIZED:
         return found
@@ -56,13 +57,8 @@ def find_or_issue(db: Connection, now: datetime, settings: Settings, event: Even
         return None
     with atomic(db):
         invoice_register.hold_register(db, customer.tenant_id)
-        found = _find(db, stripe_id)  # somebody else may have been faster
+        found = find_by_stripe_id(db, stripe_id)  # somebody else may have been faster
         return found if found is not None else _issue(db, now, settings, customer, subscription, given)
-
-
-def _find(db: Connection, stripe_id: str) -> Invoice | None:
-    row = fetch_one(db, "SELECT id FROM invoices WHERE stripe_invoice_id = :id", id=stripe_id)
-    return invoices.get_by_id(db, row["id"]) if row is not None else None
 
 
 def _subscription_of(db: Connection, given: Json) -> Subscription | None:
@@ -71,8 +67,8 @@ def _subscription_of(db: Connection, given: Json) -> Subscription | None:
     found = find_of_stripe(db, stripe_id) if stripe_id is not None else None
     if found is not None or stripe_id is None:
         return found
-    told = fetch_one(db, "SELECT rank FROM billing_stripe_objects WHERE id = :id", id=stripe_id)
-    if told is not None and (told["rank"] >= FINAL or given.get("status") != "paid"):
+    known = find_known(db, stripe_id)
+    if known is not None and (known.rank >= FINAL or given.get("status") != "paid"):
         return None
     raise Unknown(stripe_id)
 

@@ -11,14 +11,26 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing_db import Connection, atomic, fetch_all, fetch_one
+from billing_db import Connection, atomic, fetch_all
 from turf_saas import checkouts, jobs, rollover, subscription_changes
 from turf_saas.errors import Conflict
 from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, ignored, is_news, mismatch
+from turf_saas.stripe_applying import (
+    Customer,
+    Event,
+    Outcome,
+    Unknown,
+    applied,
+    find_customer,
+    find_known,
+    ignored,
+    is_news,
+    mismatch,
+    note_state,
+)
 from turf_saas.stripe_objects import Json, sid
 from turf_saas.stripe_plans import find_follower, find_plan
 from turf_saas.stripe_states import ENDED, FINAL, RECOVERED, State, rank_of, state_of
@@ -51,10 +63,24 @@ def apply(db: Connection, now: datetime, settings: Settings, event: Event) -> Ou
     return ignored("a newer state is known")
 
 
+def trial_will_end(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
+    """The host is told, some days before; nothing changes."""
+    customer, stripe_id = find_customer(db, sid(event.object.get("customer"))), event.object_id
+    if customer is None or stripe_id is None:
+        return ignored("no customer of ours")
+    held = find_of_stripe(db, stripe_id)
+    if held is None and find_known(db, stripe_id) is None:
+        raise Unknown(stripe_id)  # of a short trial it is said at once
+    if held is None or held.user_id != customer.user_id:
+        return ignored("no trial of ours")
+    if held.status != "trialing":
+        return ignored("the trial is over")
+    return applied(Notice("trial_will_end", {"subscription": held}))
+
+
 def note_asked(db: Connection, now: datetime, customer: Customer, given: Json) -> None:
     """What Stripe has answered now is newer than what it told before, though some of that may still come."""
-    answer = Event("", "answer", now, given, {}, livemode=False, account=None, api_version=None)
-    is_news(db, answer, str(sid(given)), rank=rank_of(given) - 1 + ASKED, tenant_id=customer.tenant_id)
+    note_state(db, now, str(sid(given)), rank=rank_of(given) - 1 + ASKED, tenant_id=customer.tenant_id)
 
 
 def follow(
@@ -129,12 +155,12 @@ def _may_be_either(db: Connection, stripe_id: str, at: datetime, rank: int) -> b
 
     A subscription goes from any of the states that follow `active` back to it; all others follow each other.
     """
-    row = fetch_one(db, "SELECT told_at, rank FROM billing_stripe_objects WHERE id = :id", id=stripe_id)
-    if row is None or row["told_at"] < instant_text(at):
+    known = find_known(db, stripe_id)
+    if known is None or known.told_at < instant_text(at):
         return False
-    if row["told_at"] > instant_text(at):
-        return row["rank"] % 10 == ASKED and parse_instant(row["told_at"]) - at <= SKEW
-    lower, higher = sorted((rank, int(row["rank"])))
+    if known.told_at > instant_text(at):
+        return known.rank % 10 == ASKED and parse_instant(known.told_at) - at <= SKEW
+    lower, higher = sorted((rank, known.rank))
     return lower == higher or (lower >= RECOVERED and higher < FINAL)
 
 
@@ -162,10 +188,8 @@ def _is_granted(db: Connection, customer: Customer, given: Json, state: State, a
         return True
     if checkout.is_under_way or state.status not in ("trialing", "active"):
         return False
-    failed_at = fetch_one(
-        db, "SELECT told_at FROM billing_stripe_objects WHERE id = :id", id=checkout.stripe_session_id or ""
-    )
-    return failed_at is None or failed_at["told_at"] < instant_text(at)  # it was paid in another way since
+    failed = find_known(db, checkout.stripe_session_id)
+    return failed is None or failed.told_at < instant_text(at)  # it was paid in another way since
 
 
 def _begin(

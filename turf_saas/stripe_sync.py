@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from billing_db import atomic
 from turf_saas import stripe_inbox
+from turf_saas.asking_stripe import asking
 from turf_saas.stripe_applying import find_customer
 from turf_saas.stripe_objects import sid
 from turf_saas.stripe_subscriptions import follow, note_asked
@@ -12,8 +13,8 @@ from turf_saas.working import Work
 
 def sync_subscription(work: Work) -> None:
     """Ours is as Stripe's is now."""
-    gateway = work.around.stripe
-    given = gateway.find("subscriptions", str(work.payload["subscription_id"])) if gateway is not None else None
+    with asking(work) as stripe:
+        given = stripe.find("subscriptions", str(work.payload["subscription_id"]))
     if given is None:
         return
     with atomic(work.db):
