@@ -21,6 +21,8 @@ SIGNED_AT = re.compile(r"t=([0-9]{1,12})")
 TIMEOUTS = (3, 10)  # seconds: to be connected, to be answered
 RETRIES = 2  # by the SDK, with the same key, where there is no answer or one of 409 and 5xx
 PAGE = 100
+UNREADABLE = "unreadable"  # an answer that is none of Stripe's: it is tried again
+OF_KEY = (401, 403)
 Answer = TypeVar("Answer")
 
 
@@ -182,8 +184,12 @@ class StripeGateway:
     def list(self, kind: str, *, most: int = 1_000, **params: Any) -> list[Json]:
         """The newest first, as many pages as that takes."""
 
+        service = self._service(f"{kind}.list")
+
         def read() -> list[Json]:
-            pages = self._service(f"{kind}.list")({"limit": min(most, PAGE), **params})
+            pages = service({"limit": min(most, PAGE), **params})
+            if dig(_mapping(pages), "object") != "list":
+                raise GatewayDown(UNREADABLE, "no list was answered")
             return [_plain(one) for one in islice(pages.auto_paging_iter(), most)]
 
         return _asked(read)
@@ -203,11 +209,12 @@ class StripeGateway:
     # ----------------------------------------------------------------------------------------------------------
 
     def _write(self, name: str, params: Json, key: str, *ids: str) -> Json:
-        return _asked(lambda: _plain(self._service(name)(*ids, dict(params), {"idempotency_key": key})))
+        service = self._service(name)
+        return _asked(lambda: _plain(service(*ids, dict(params), {"idempotency_key": key})))
 
     def _read(self, name: str, params: Json | None, *ids: str) -> Json:
-        given = () if params is None else (dict(params),)
-        return _asked(lambda: _plain(self._service(name)(*ids, *given)))
+        service, given = self._service(name), () if params is None else (dict(params),)
+        return _asked(lambda: _plain(service(*ids, *given)))
 
     def _service(self, name: str) -> Callable[..., Any]:
         found = self._v1
@@ -217,9 +224,18 @@ class StripeGateway:
 
 
 def _plain(answer: Any) -> Json:
-    found = answer.to_dict(for_json=True)
-    assert isinstance(found, Mapping), "the SDK answers objects"
+    """GatewayDown where it has no id: it is the word of something on the way, and whether it was done is not known."""
+    found = _mapping(answer)
+    if sid(found) is None:
+        raise GatewayDown(UNREADABLE, "an object without an id was answered")
     return found
+
+
+def _mapping(answer: Any) -> Json:
+    if not hasattr(answer, "to_dict"):  # the SDK gives back what is no object as it is
+        raise GatewayDown(UNREADABLE, f"{type(answer).__name__} was answered")
+    found = answer.to_dict(for_json=True)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _asked(ask: Callable[[], Answer]) -> Answer:
@@ -230,6 +246,8 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
         return ask()
     except StripeError as error:
         _raise(error)
+    except (AttributeError, TypeError, UnicodeDecodeError) as error:  # the SDK's, at an answer that is none of Stripe's
+        raise GatewayDown(UNREADABLE, type(error).__name__) from None
 
 
 def _raise(error: Any) -> NoReturn:
@@ -245,6 +263,7 @@ def _raise(error: Any) -> NoReturn:
         isinstance(error, (stripe.APIConnectionError, stripe.RateLimitError))
         or status in (0, 409, 429)
         or status >= 500
+        or (not isinstance(said, Mapping) and status not in OF_KEY)  # no word of Stripe's: of a proxy on the way, say
     ):
         raise GatewayDown(code, detail, status=status, stored=status >= 500 and _is_replayed(error)) from None
     raise GatewayRefused(code, detail, status=status) from None
