@@ -13,7 +13,7 @@ from functools import partial
 
 from billing_db import Connection
 from turf_saas import gateway_invoices, stripe_calls, stripe_mirror
-from turf_saas.collecting_plans import Plan, Uncollectable, draft_of, due_of, items_of_plan, plan, read_plan
+from turf_saas.collecting_bundles import Bundle, Uncollectable, draft_of, lines_of, make_bundle, read_bundle
 from turf_saas.invoices import Invoice
 from turf_saas.settings import Settings
 from turf_saas.stripe_calls import installation
@@ -35,19 +35,19 @@ def collect(
     go_on: called before each step; it raises where this is another worker's by now. Uncollectable, with the draft left
     as it is, where Stripe comes to another total than we do.
     """
-    planned = plan(db, now, invoice_id) or _half_sent(db, invoice_id)
-    if planned is None:
+    bundle = make_bundle(db, now, invoice_id) or _half_sent(db, invoice_id)
+    if bundle is None:
         return
-    customer = ensure_customer(db, now, stripe, planned.invoice.tenant_id, planned.invoice.user_id)
+    customer = ensure_customer(db, now, stripe, bundle.invoice.tenant_id, bundle.invoice.user_id)
     go_on()
-    draft_id = _make_draft(db, now, settings, stripe, planned, customer)
-    for step, params in items_of_plan(planned, customer, draft_id).items():
+    draft_id = _make_draft(db, now, settings, stripe, bundle, customer)
+    for step, params in lines_of(bundle, customer, draft_id).items():
         go_on()
         stripe_calls.make(
             db,
             now,
-            planned.invoice.tenant_id,
-            planned.subject,
+            bundle.invoice.tenant_id,
+            bundle.subject,
             step,
             params,
             stripe.create_item,
@@ -55,36 +55,36 @@ def collect(
         )
     go_on()
     there = stripe.retrieve("invoices", draft_id)
-    if cents(there.get("total")) != planned.amount_cents:
-        raise Uncollectable(f"{draft_id} comes to {there.get('total')} at Stripe, and to {planned.amount_cents} here")
-    _finalize(db, now, stripe, planned, draft_id)
+    if cents(there.get("total")) != bundle.amount_cents:
+        raise Uncollectable(f"{draft_id} comes to {there.get('total')} at Stripe, and to {bundle.amount_cents} here")
+    _finalize(db, now, stripe, bundle, draft_id)
 
 
-def _half_sent(db: Connection, invoice_id: int) -> Plan | None:
+def _half_sent(db: Connection, invoice_id: int) -> Bundle | None:
     """One that an event has told to be finalized before its own answer was noted."""
     row = gateway_invoices.find(db, invoice_id)
     if (
         row is None
         or row.provider_id is None
-        or not stripe_calls.is_unanswered(db, f"invoice:{invoice_id}", "finalize")
+        or not stripe_calls.is_unanswered(db, stripe_calls.of_invoice(invoice_id), "finalize")
     ):
         return None
-    return read_plan(db, invoice_id)
+    return read_bundle(db, invoice_id)
 
 
 def _make_draft(
-    db: Connection, now: datetime, settings: Settings, stripe: StripeGateway, planned: Plan, customer: str
+    db: Connection, now: datetime, settings: Settings, stripe: StripeGateway, bundle: Bundle, customer: str
 ) -> str:
     """Its id, which is ours to know from the moment it is answered."""
-    invoice, name = planned.invoice, installation(db)
+    invoice, name = bundle.invoice, installation(db)
     card = find_card(db, invoice.user_id)
     return stripe_calls.make(
         db,
         now,
         invoice.tenant_id,
-        planned.subject,
+        bundle.subject,
         "create",
-        draft_of(now, settings, planned, customer, name, card=card),
+        draft_of(now, settings, bundle, customer, name, card=card),
         stripe.create_invoice,
         find=partial(_find_invoice, stripe, customer, invoice.id, name),
         and_then=lambda draft: _link(db, now, invoice, draft),
@@ -109,19 +109,19 @@ def _find_item(stripe: StripeGateway, draft_id: str, step: str) -> Json | None:
     return next((one for one in made if metadata_of(one).get("line") == step), None)
 
 
-def _finalize(db: Connection, now: datetime, stripe: StripeGateway, planned: Plan, draft_id: str) -> None:
+def _finalize(db: Connection, now: datetime, stripe: StripeGateway, bundle: Bundle, draft_id: str) -> None:
     """Where less is due by now, nothing is collected before that is settled there, too."""
-    goes_on = due_of(read_plan(db, planned.invoice.id)) == planned.amount_cents
+    goes_on = read_bundle(db, bundle.invoice.id).due_cents == bundle.amount_cents
     stripe_calls.make(
         db,
         now,
-        planned.invoice.tenant_id,
-        planned.subject,
+        bundle.invoice.tenant_id,
+        bundle.subject,
         "finalize",
         {"auto_advance": goes_on},
         partial(stripe.finalize_invoice, draft_id),
         find=partial(_find_finalized, stripe, draft_id),
-        and_then=lambda there: _note_sent(db, now, planned, there),
+        and_then=lambda there: _note_sent(db, now, bundle, there),
     )
 
 
@@ -130,9 +130,9 @@ def _find_finalized(stripe: StripeGateway, draft_id: str) -> Json | None:
     return there if there.get("status") != "draft" else None
 
 
-def _note_sent(db: Connection, now: datetime, planned: Plan, there: Json) -> None:
+def _note_sent(db: Connection, now: datetime, bundle: Bundle, there: Json) -> None:
     """What became of it there since is told by events. What was paid here since is told there."""
-    invoice = planned.invoice
+    invoice = bundle.invoice
     gateway_invoices.move(
         db,
         now,
@@ -143,7 +143,7 @@ def _note_sent(db: Connection, now: datetime, planned: Plan, there: Json) -> Non
         pdf_url=_text(dig(there, "invoice_pdf")),
     )
     stands_still = there.get("status") == "open" and there.get("auto_advance") is False
-    if stands_still or due_of(read_plan(db, invoice.id)) != planned.amount_cents:
+    if stands_still or read_bundle(db, invoice.id).due_cents != bundle.amount_cents:
         gateway_invoices.enqueue_settling(db, now, invoice.tenant_id, invoice.id)
 
 

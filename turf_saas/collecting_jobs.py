@@ -14,7 +14,7 @@ from turf_saas import (
     payment_attempts,
 )
 from turf_saas.asking_stripe import asking
-from turf_saas.collecting_plans import Uncollectable
+from turf_saas.collecting_bundles import Uncollectable
 from turf_saas.gateways import STRIPE, GatewayDown, GatewayRefused
 from turf_saas.notices import Notice
 from turf_saas.users import get_users_table
@@ -25,7 +25,7 @@ BUSY = timedelta(seconds=30)  # another job brings the same invoice
 
 def collect_invoice(work: Work) -> None:
     """The invoice is at its gateway. Where that cannot be, it is parked, and somebody is told."""
-    invoice_id = _take(work)
+    invoice_id = _claim(work)
     row = gateway_invoices.find(work.db, invoice_id)
     if row is None:
         return
@@ -51,7 +51,7 @@ def _park(work: Work, invoice_id: int, why: str, *, is_mismatch: bool) -> None:
 
 
 def settle_collected(work: Work) -> None:
-    invoice_id = _take(work)
+    invoice_id = _claim(work)
     row = gateway_invoices.find(work.db, invoice_id)
     if row is not None and row.gateway == STRIPE:
         with asking(work) as stripe:
@@ -59,7 +59,7 @@ def settle_collected(work: Work) -> None:
 
 
 def pay_collected(work: Work) -> None:
-    invoice_id = _take(work)
+    invoice_id = _claim(work)
     with asking(work) as stripe:
         collecting_changes.pay(work.db, work.now, stripe, invoice_id, str(work.payload["attempt"]))
 
@@ -81,11 +81,11 @@ def catch_up(work: Work) -> None:
                 gateway_invoices.enqueue_payment(db, now, row.tenant_id, row.invoice_id, f"day-{retry.number}")
 
 
-def _take(work: Work) -> int:
+def _claim(work: Work) -> int:
     """The invoice of the job; for itself, so that each of its steps follows the one before."""
     invoice_id = int(work.payload["invoice_id"])
     row = gateway_invoices.find(work.db, invoice_id)
     for held in {invoice_id, row.carried_into if row is not None and row.carried_into else invoice_id}:
-        if row is not None and not gateway_invoices.take(work.db, work.now, held, work.job.id):
+        if row is not None and not gateway_invoices.claim(work.db, work.now, held, work.job.id):
             raise NotYet(work.now + BUSY)
     return invoice_id

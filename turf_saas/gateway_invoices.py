@@ -18,6 +18,8 @@ from turf_saas.values import UserId, instant_text
 
 COLLECT_JOB, SETTLE_JOB, PAY_JOB = "billing.collect_invoice", "billing.settle_collected", "billing.pay_collected"
 PAY_OPEN_JOB, CATCH_UP_JOB = "billing.pay_open_invoices", "billing.collect"
+MAX_ERROR = 500
+OUT_OF_BAND = "out-of-band"  # the step by which a gateway is told that it was paid in another way
 Status = Literal[
     "waiting", "skipped", "carried", "draft", "open", "paid", "void", "uncollectible", "mismatch", "parked"
 ]
@@ -36,6 +38,7 @@ class GatewayInvoice:
     amount_cents: int
     carried_into: int | None
     hosted_url: str | None
+    attempt_count: int
     next_attempt_at: str | None
     first_failed_at: str | None
     last_error: str | None
@@ -132,6 +135,18 @@ def list_carried(db: Connection, invoice_id: int) -> list[GatewayInvoice]:
     return list(map(_of, rows))
 
 
+def list_owed_there(db: Connection, user_id: UserId) -> list[GatewayInvoice]:
+    """The user's that the gateway itself has carried, as what its customer owes."""
+    rows = fetch_all(
+        db,
+        f"""SELECT {_COLUMNS} FROM billing_gateway_invoices
+             WHERE user_id = :user_id AND status = 'carried' AND carried_into IS NULL AND provider_id IS NOT NULL
+             ORDER BY invoice_id""",  # noqa: S608
+        user_id=user_id,
+    )
+    return list(map(_of, rows))
+
+
 def list_open(db: Connection, user_id: UserId) -> list[GatewayInvoice]:
     """The user's that a gateway waits to be paid for, the oldest first."""
     rows = fetch_all(
@@ -156,7 +171,7 @@ def hold_waiting(db: Connection, user_id: UserId) -> list[GatewayInvoice]:
     return list(map(_of, rows))
 
 
-def take(db: Connection, now: datetime, invoice_id: int, job_id: int) -> bool:
+def claim(db: Connection, now: datetime, invoice_id: int, job_id: int) -> bool:
     """Whether this job may bring the gateway to where it should be: one at a time does, until it is done or killed."""
     with atomic(db):
         return bool(
@@ -201,6 +216,30 @@ def move(
                 **values,
             )
         )
+
+
+def set_status(db: Connection, now: datetime, invoice_id: int, status: Status, error: str | None = None) -> None:
+    """It stands there by what was told of it, wherever it stood. The caller's transaction holds the invoice."""
+    execute(
+        db,
+        """UPDATE billing_gateway_invoices SET status = :status, last_error = :error, updated_at = :now
+            WHERE invoice_id = :id""",
+        status=status,
+        error=error[:MAX_ERROR] if error else None,
+        now=instant_text(now),
+        id=invoice_id,
+    )
+
+
+def release_carried(db: Connection, now: datetime, invoice_id: int) -> None:
+    """What was too small, and was to be collected with it, waits for another one."""
+    execute(
+        db,
+        """UPDATE billing_gateway_invoices SET status = 'waiting', carried_into = NULL, updated_at = :now
+            WHERE carried_into = :id AND status = 'carried'""",
+        id=invoice_id,
+        now=instant_text(now),
+    )
 
 
 def note_error(db: Connection, now: datetime, invoice_id: int, error: str) -> None:

@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, Row, fetch_all, fetch_one
-from turf_saas.minimums import minimum_sql
 from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
+from turf_saas.stripe_currencies import minimum_sql
 from turf_saas.subscriptions import Subscription
 from turf_saas.values import instant_text, local_day, parse_instant, read_instant
 

@@ -86,9 +86,27 @@ def make(
     return Answer(str(sid(answer)), answer)
 
 
+def of_invoice(invoice_id: int) -> str:
+    """The subject of the calls that collect it."""
+    return f"invoice:{invoice_id}"
+
+
 def is_answered(db: Connection, subject: str, step: str) -> bool:
     row = _last(db, subject, step)
     return row is not None and row["status"] == "done"
+
+
+def count_steps(db: Connection, subject: str, beginning: str = "") -> int:
+    """How many of the subject's steps were begun; of those whose name begins so."""
+    row = fetch_one(
+        db,
+        """SELECT COUNT(DISTINCT step) AS many FROM billing_stripe_calls
+            WHERE subject = :subject AND SUBSTR(step, 1, :length) = :beginning""",
+        subject=subject,
+        beginning=beginning,
+        length=len(beginning),
+    )
+    return int(row["many"]) if row is not None else 0
 
 
 def find_params(db: Connection, subject: str, step: str) -> Json | None:

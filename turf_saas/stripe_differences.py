@@ -152,7 +152,7 @@ def _invoice(db: Connection, stripe_id: str, given: Json, ours: Invoice) -> Iter
         sentence = f"{ours.number} is {mirror.status}, {status} there: {mirror.last_error}"
         yield Difference("invoice", stripe_id, sentence)
         return
-    why = _why_not_the_same(db, given, status, ours, mirror)
+    why = _why_not_the_same(given, status, ours, mirror)
     if why is not None:
         yield Difference("invoice", stripe_id, f"{ours.number} {why}", *_by(given))
         return
@@ -176,9 +176,7 @@ def _is_explained(db: Connection, ours: Invoice, mirror: GatewayInvoice) -> bool
     return row is not None
 
 
-def _why_not_the_same(
-    db: Connection, given: Json, status: str, ours: Invoice, mirror: GatewayInvoice | None
-) -> str | None:
+def _why_not_the_same(given: Json, status: str, ours: Invoice, mirror: GatewayInvoice | None) -> str | None:
     is_open = ours.status in OPEN
     if mirror is None:
         return f"is {ours.status} here, {status} there" if is_open and status in ("paid", "void") else None
@@ -188,15 +186,10 @@ def _why_not_the_same(
         return f"is {mirror.status} here, {status} there"
     if (is_open and status == "void") or (ours.due_cents and status == "paid"):
         return f"is {ours.status} here, {status} there"
-    tried, known = cents(given.get("attempt_count")) or 0, _tries(db, ours)
+    tried, known = cents(given.get("attempt_count")) or 0, mirror.attempt_count
     if is_open and status == "open" and tried > known:
         return f"was tried {known} times here, {tried} times there"
     return None
-
-
-def _tries(db: Connection, ours: Invoice) -> int:
-    row = fetch_one(db, "SELECT attempt_count FROM billing_gateway_invoices WHERE invoice_id = :id", id=ours.id)
-    return int(row["attempt_count"]) if row is not None else 0
 
 
 # -- what has paid them, and what went back ----------------------------------------------------------------

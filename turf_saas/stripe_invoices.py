@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from billing_db import Connection, atomic, execute, fetch_one
+from billing_db import Connection, atomic, fetch_one
 from turf_saas import (
     credit_notes,
     dunning,
@@ -32,7 +32,6 @@ from turf_saas.payment_attempts import Failure
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_objects import Json, cents, dig, instant, items_of, sid
-from turf_saas.values import instant_text
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -86,7 +85,7 @@ def deleted(db: Connection, now: datetime, settings: Settings, event: Event) -> 
 def _park(db: Connection, now: datetime, event: Event, invoice: Invoice, mirror: GatewayInvoice, why: str) -> Outcome:
     if mirror.status not in ("draft", "waiting"):
         return ignored(f"{invoice.number} is further than that")
-    stripe_mirror.set_status(db, now, invoice.id, "parked", why)
+    gateway_invoices.set_status(db, now, invoice.id, "parked", why)
     said = f"{invoice.number} is not collected: {why}"
     logger.error("%s (%s): %s", event.type, event.object_id, said)
     return Outcome("applied", said, (Notice("payment_mismatch", {"reason": said, "event": event, "invoice": invoice}),))
@@ -99,7 +98,7 @@ def voided(db: Connection, now: datetime, settings: Settings, event: Event) -> O
         if isinstance(found, Outcome):
             return found
         held, invoice = payments.hold_payer(db, found.invoice)
-        _let_go(db, now, invoice)
+        gateway_invoices.release_carried(db, now, invoice.id)
         if invoice.status not in invoice_balances.OPEN:
             return Outcome("ignored", f"{invoice.number} is {invoice.status} here", (), _known(event))
         note = credit_notes.credit_invoice(
@@ -110,17 +109,6 @@ def voided(db: Connection, now: datetime, settings: Settings, event: Event) -> O
         if recovered is not None:
             notices.append(Notice("subscription_changed", {"subscription": recovered, "what": "active"}))
         return applied(*notices, known=_known(event))
-
-
-def _let_go(db: Connection, now: datetime, invoice: Invoice) -> None:
-    """What was too small, and was to be collected with it, waits for another one."""
-    execute(
-        db,
-        """UPDATE billing_gateway_invoices SET status = 'waiting', carried_into = NULL, updated_at = :now
-            WHERE carried_into = :id AND status = 'carried'""",
-        id=invoice.id,
-        now=instant_text(now),
-    )
 
 
 def payment_paid(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:

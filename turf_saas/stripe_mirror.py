@@ -6,7 +6,7 @@ from datetime import datetime
 
 from billing_db import Connection, atomic, execute, fetch_one
 from turf_saas import gateway_invoices, invoices
-from turf_saas.gateway_invoices import GatewayInvoice, Status
+from turf_saas.gateway_invoices import GatewayInvoice
 from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
 from turf_saas.stripe_applying import Event, find_customer, is_news
@@ -142,19 +142,6 @@ def asked_when_issued(db: Connection, invoice: Invoice) -> int:
         id=invoice.id,
     )
     return max(0, invoice.amount_cents + (int(row["applied"]) if row is not None else 0))
-
-
-def set_status(db: Connection, now: datetime, invoice_id: int, status: Status, error: str | None = None) -> None:
-    """It stands there by what we have found."""
-    execute(
-        db,
-        """UPDATE billing_gateway_invoices SET status = :status, last_error = :error, updated_at = :now
-            WHERE invoice_id = :id""",
-        status=status,
-        error=error[:500] if error else None,
-        now=instant_text(now),
-        id=invoice_id,
-    )
 
 
 def _url(given: object) -> str | None:

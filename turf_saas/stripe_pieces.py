@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
-from turf_saas import payment_attempts, payments
+from turf_saas import payment_attempts, payments, stripe_calls
+from turf_saas.gateway_invoices import OUT_OF_BAND
 from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
@@ -163,13 +164,7 @@ def source_of(db: Connection, key: str, intent_id: str | None, charge_id: str | 
 
 def was_marked_here(db: Connection, invoice: Invoice) -> bool:
     """Whether we have told Stripe that it was paid by other ways: then it is no news that it is paid."""
-    row = fetch_one(
-        db,
-        """SELECT 1 AS one FROM billing_stripe_calls
-            WHERE subject = :subject AND params LIKE '%paid_out_of_band%' LIMIT 1""",
-        subject=f"invoice:{invoice.id}",
-    )
-    return row is not None
+    return stripe_calls.find_params(db, stripe_calls.of_invoice(invoice.id), OUT_OF_BAND) is not None
 
 
 def notices_of(done: Received) -> list[Notice]:

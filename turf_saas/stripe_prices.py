@@ -6,12 +6,12 @@ from datetime import datetime
 
 from billing_db import Connection
 from turf_saas import profiles, stripe_calls
-from turf_saas.collecting_plans import THREE_DECIMALS, UNCOLLECTED
 from turf_saas.errors import Conflict
 from turf_saas.invoice_totals import tax_of
 from turf_saas.plans import Plan
 from turf_saas.seller import seller_of
 from turf_saas.settings import Settings
+from turf_saas.stripe_currencies import OTHER_UNIT, THREE_DECIMALS
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import APP
 from turf_saas.stripe_run_lines import supplied_on
@@ -26,7 +26,7 @@ def price_for(
 
     Conflict for a currency whose minor unit is another one at Stripe.
     """
-    if plan.currency in UNCOLLECTED or plan.currency in THREE_DECIMALS:
+    if plan.currency in OTHER_UNIT or plan.currency in THREE_DECIMALS:
         raise Conflict("stripe_currency", currency=plan.currency)
     if plan.stripe_price_id is not None:
         return plan.stripe_price_id

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from billing_db import Connection, atomic, fetch_all
-from turf_saas import account_credit, gateway_invoices, invoices, jobs, payment_attempts, payments, stripe_mirror
+from billing_db import Connection, atomic
+from turf_saas import account_credit, gateway_invoices, invoices, jobs, payment_attempts, payments
 from turf_saas.gateway_invoices import GatewayInvoice
 from turf_saas.gateways import STRIPE
 from turf_saas.invoices import Invoice
@@ -142,9 +142,9 @@ def refuse(
     stripe_id = str(event.object_id)
     currency = said.currency if said.currency is not None and len(said.currency) == 3 else "???"
     payment_attempts.note_mismatch(db, now, invoice, stripe_id, said.paid, currency, event.created)
-    stripe_mirror.set_status(db, now, invoice.id, "mismatch", why)
+    gateway_invoices.set_status(db, now, invoice.id, "mismatch", why)
     notice = Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice})
-    is_known = (mirror.status, mirror.last_error) == ("mismatch", why[:500])
+    is_known = (mirror.status, mirror.last_error) == ("mismatch", why[: gateway_invoices.MAX_ERROR])
     return Outcome("mismatch", why, () if is_known else (notice,), (stripe_id,))
 
 
@@ -193,9 +193,9 @@ def ask(db: Connection, now: datetime, settings: Settings, invoice: Invoice, why
 def _close(db: Connection, now: datetime, said: Said, invoice: Invoice, mirror: GatewayInvoice) -> None:
     """Paid there. What was too small, and is owed there with the next invoice, is not paid yet."""
     if said.debt_added > 0 and invoices.get_by_id(db, invoice.id).due_cents:
-        stripe_mirror.set_status(db, now, invoice.id, "carried")
+        gateway_invoices.set_status(db, now, invoice.id, "carried")
     elif mirror.status in ("mismatch", "carried"):
-        stripe_mirror.set_status(db, now, invoice.id, "paid")
+        gateway_invoices.set_status(db, now, invoice.id, "paid")
 
 
 def _remark(invoice: Invoice, done: Sequence[Received]) -> str | None:
@@ -232,28 +232,15 @@ def _pay_carried(
     notices: tuple[Notice, ...] = ()
     left = max(0, -said.debt_added)
     wanted = [(row, row.amount_cents) for row in _list_carried(db, invoice)]
-    wanted += [(row, left) for row in _list_owed_there(db, invoice)] if left else []
+    wanted += [(row, left) for row in gateway_invoices.list_owed_there(db, invoice.user_id)] if left else []
     for row, most in wanted:
         held = invoices.hold(db, row.invoice_id)
         paid = account_credit.pay_open(db, now, held, min(most, left) if row.carried_into is None else most, by=STRIPE)
         left -= paid if row.carried_into is None else 0
         after = invoices.get_by_id(db, held.id)
         if not after.due_cents:
-            stripe_mirror.set_status(db, now, held.id, "paid")
+            gateway_invoices.set_status(db, now, held.id, "paid")
         if paid and after.status == "paid":
             payment = done[-1].payment if done else None
             notices += (Notice("invoice_paid", {"invoice": after, "payment": payment}),)
     return notices
-
-
-def _list_owed_there(db: Connection, invoice: Invoice) -> list[GatewayInvoice]:
-    """Those that Stripe itself has carried, as what its customer owes."""
-    rows = fetch_all(
-        db,
-        """SELECT invoice_id FROM billing_gateway_invoices
-            WHERE user_id = :user_id AND status = 'carried' AND carried_into IS NULL AND provider_id IS NOT NULL
-            ORDER BY invoice_id""",
-        user_id=invoice.user_id,
-    )
-    found = (gateway_invoices.find(db, row["invoice_id"]) for row in rows)
-    return [row for row in found if row is not None]

@@ -16,8 +16,8 @@ from tests.domain.issuing import SETTINGS, begin, live, sell, settings_with
 from tests.stripe_payloads import Payload, event, invoice as there, payment_intent, seconds
 from turf_saas import credit_notes, dunning, payment_attempts
 from turf_saas.doctor_collecting import examine_collecting
-from turf_saas.minimums import minimum_cents
 from turf_saas.payment_attempts import Retry
+from turf_saas.stripe_currencies import minimum_cents
 
 PARIS = settings_with(BILLING_TIMEZONE="Europe/Paris")
 SECOND = timedelta(seconds=1)

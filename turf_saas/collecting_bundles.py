@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from billing_db import Connection, atomic, fetch_one
-from turf_saas import gateway_invoices, invoices
+from billing_db import Connection, atomic
+from turf_saas import gateway_invoices, invoices, stripe_calls
 from turf_saas.gateway_invoices import GatewayInvoice
 from turf_saas.invoice_documents import DocumentLine
 from turf_saas.invoices import Invoice
 from turf_saas.messages import say
-from turf_saas.minimums import minimum_cents
 from turf_saas.periods import start_of_day
 from turf_saas.settings import Settings
+from turf_saas.stripe_currencies import can_collect, minimum_cents
 from turf_saas.stripe_objects import APP, Json
 from turf_saas.values import parse_instant, read_day
 
-# Stripe counts these in another unit than ISO 4217 does.
-UNCOLLECTED = frozenset({"CLF", "ISK", "MGA", "UGX", "UYI", "UYW"})
-THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})  # of which Stripe takes two
 MOST_LINES = 200  # of 250 that Stripe takes
 MAX_DESCRIPTION = 500
 LEAST_DAYS = timedelta(days=1)  # a due date that is over is none
@@ -30,7 +27,7 @@ class Uncollectable(Exception):
     """It cannot be collected there as it is, and somebody has to do it in another way."""
 
 
-class Plan(NamedTuple):
+class Bundle(NamedTuple):
     """An invoice, and those too small to be collected alone that go with it. amount_cents: of all of them."""
 
     invoice: Invoice
@@ -42,11 +39,16 @@ class Plan(NamedTuple):
         return self.row.amount_cents + sum(row.amount_cents for row, _ in self.carried)
 
     @property
+    def due_cents(self) -> int:
+        """What is due of all of it here, as it was read."""
+        return self.invoice.due_cents + sum(invoice.due_cents for _, invoice in self.carried)
+
+    @property
     def subject(self) -> str:
-        return f"invoice:{self.invoice.id}"
+        return stripe_calls.of_invoice(self.invoice.id)
 
 
-def plan(db: Connection, now: datetime, invoice_id: int) -> Plan | None:
+def make_bundle(db: Connection, now: datetime, invoice_id: int) -> Bundle | None:
     """What is sent now, or was begun to be; None where nothing is: it is paid meanwhile, or too small alone."""
     with atomic(db):
         invoice = invoices.get_by_id(db, invoice_id)
@@ -54,8 +56,8 @@ def plan(db: Connection, now: datetime, invoice_id: int) -> Plan | None:
         row = waiting.get(invoice_id)
         if row is None or row.status == "carried":
             return None
-        if row.status == "draft" or _is_begun(db, invoice_id):
-            return read_plan(db, invoice_id)
+        if row.status == "draft" or stripe_calls.count_steps(db, stripe_calls.of_invoice(invoice_id)):
+            return read_bundle(db, invoice_id)
         if not invoice.due_cents:
             gateway_invoices.move(db, now, invoice_id, "skipped", seen=("waiting", "parked"))
             return None
@@ -69,35 +71,21 @@ def plan(db: Connection, now: datetime, invoice_id: int) -> Plan | None:
                 carried_into=invoice_id, amount_cents=of.due_cents,
             )  # fmt: skip
         gateway_invoices.move(db, now, invoice_id, "draft", seen=("waiting", "parked"), amount_cents=invoice.due_cents)
-        return read_plan(db, invoice_id)
+        return read_bundle(db, invoice_id)
 
 
-def read_plan(db: Connection, invoice_id: int) -> Plan:
+def read_bundle(db: Connection, invoice_id: int) -> Bundle:
     """As it was made."""
     row = gateway_invoices.find(db, invoice_id)
     assert row is not None, "such an invoice has a row"
     carried = [
         (each, invoices.get_by_id(db, each.invoice_id)) for each in gateway_invoices.list_carried(db, invoice_id)
     ]
-    return Plan(invoices.get_by_id(db, invoice_id), row, tuple(carried))
-
-
-def due_of(plan: Plan) -> int:
-    """What is due of all of it, as it was read."""
-    return plan.invoice.due_cents + sum(invoice.due_cents for _, invoice in plan.carried)
-
-
-def _is_begun(db: Connection, invoice_id: int) -> bool:
-    row = fetch_one(
-        db,
-        "SELECT 1 AS one FROM billing_stripe_calls WHERE subject = :subject LIMIT 1",
-        subject=f"invoice:{invoice_id}",
-    )
-    return row is not None
+    return Bundle(invoices.get_by_id(db, invoice_id), row, tuple(carried))
 
 
 def _refuse_uncollectable(invoice: Invoice) -> None:
-    if invoice.currency in UNCOLLECTED or (invoice.currency in THREE_DECIMALS and invoice.due_cents % 10):
+    if not can_collect(invoice.currency, invoice.due_cents):
         raise Uncollectable(f"Stripe cannot collect {invoice.due_cents} of the minor unit of {invoice.currency}")
 
 
@@ -114,12 +102,12 @@ def _smalls(db: Connection, sent: Invoice, row: GatewayInvoice) -> list[Invoice]
 
 
 def draft_of(
-    now: datetime, settings: Settings, plan: Plan, customer: str, installation: str, *, card: str | None
+    now: datetime, settings: Settings, bundle: Bundle, customer: str, installation: str, *, card: str | None
 ) -> Json:
     """The draft's parameters. card: what is charged, which need not be the customer's default there, as one that a
     checkout has left; without any Stripe asks the payer.
     """
-    invoice = plan.invoice
+    invoice = bundle.invoice
     terms: dict[str, Any] = {"collection_method": "charge_automatically", "default_payment_method": card}
     if card is None:
         terms = {"collection_method": "send_invoice", "due_date": _due_date(now, settings, invoice)}
@@ -146,9 +134,9 @@ def _due_date(now: datetime, settings: Settings, invoice: Invoice) -> int:
     return int(max(end, now + LEAST_DAYS).timestamp())
 
 
-def items_of_plan(plan: Plan, customer: str, draft_id: str) -> dict[str, Json]:
+def lines_of(bundle: Bundle, customer: str, draft_id: str) -> dict[str, Json]:
     """By its step, each line that the draft gets: ours by their net, each rate's VAT, what is settled already."""
-    invoice = plan.invoice
+    invoice = bundle.invoice
     locale = invoice.locale or "fr"
     found: dict[str, Json] = {}
 
@@ -171,8 +159,8 @@ def items_of_plan(plan: Plan, customer: str, draft_id: str) -> dict[str, Json]:
         add("lines", sum(line.net_cents for line in invoice.lines), say("item_lines", locale, many=len(invoice.lines)))
     for position, tax in enumerate(invoice.taxes, start=1):
         add(f"tax-{position}", tax.tax_cents, say("item_vat", locale, rate=_percent(tax.vat_rate, locale)))
-    add("settled", plan.row.amount_cents - invoice.amount_cents, say("item_settled", locale))
-    for row, other in plan.carried:
+    add("settled", bundle.row.amount_cents - invoice.amount_cents, say("item_settled", locale))
+    for row, other in bundle.carried:
         add(f"carried-{other.id}", row.amount_cents, say("item_carried", locale, number=other.number))
     return found
 

@@ -1,4 +1,4 @@
-"""The least that Stripe collects by itself, in each currency: less than that waits for the user's next invoice."""
+"""What Stripe takes of each currency: the least that it collects by itself, and what it counts in another unit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ MINIMUM_CENTS = {
 ELSEWHERE = 50
 
 
+# Stripe counts these in another unit than ISO 4217 does.
+OTHER_UNIT = frozenset({"CLF", "ISK", "MGA", "UGX", "UYI", "UYW"})
+THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})  # of which Stripe takes two
+
+
+def can_collect(currency: str, cents: int) -> bool:
+    """Whether such an amount can be said in Stripe's unit."""
+    return currency not in OTHER_UNIT and not (currency in THREE_DECIMALS and cents % 10)
+
+
 def minimum_cents(currency: str) -> int:
-    """What an invoice has to come to at least, to be collected alone."""
+    """What an invoice has to come to at least to be collected alone: less waits for the user's next one."""
     return MINIMUM_CENTS.get(currency, ELSEWHERE)
 
 
