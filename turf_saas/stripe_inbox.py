@@ -130,10 +130,15 @@ def replay(db: Connection, now: datetime, settings: Settings, event_id: int) -> 
         if stored is None:
             raise Conflict("stripe_event_settled", event=event_id)
         received = _settle(db, now, settings, stored)
-        at = next_try(db, now, event_id)
-        if at is not None and stored.status != "deferred":  # its job has ended with it
-            jobs.enqueue(db, now, RETRY_JOB, {"event_id": event_id}, run_at=at)
+        _begin_anew(db, now, stored)
         return received
+
+
+def _begin_anew(db: Connection, now: datetime, stored: _Stored) -> None:
+    """One that was given up, and waits again, has a new job: its own has ended with it."""
+    at = next_try(db, now, stored.id)
+    if at is not None and stored.status != "deferred":
+        jobs.enqueue(db, now, RETRY_JOB, {"event_id": stored.id}, run_at=at)
 
 
 def next_try(db: Connection, now: datetime, event_id: int) -> datetime | None:
@@ -184,12 +189,12 @@ def _settle(db: Connection, now: datetime, settings: Settings, stored: _Stored) 
 
 
 def wake(db: Connection, now: datetime, settings: Settings, known: Iterable[str]) -> list[Notice]:
-    """What has waited for these ids is applied now, in the order in which it happened."""
+    """What has waited for these ids is applied now, in the order in which it happened; what was given up, too."""
     notices: list[Notice] = []
     for object_id in known:
         rows = fetch_all(
             db,
-            """SELECT event_id FROM billing_received_events WHERE waits_for = :id AND status = 'deferred'
+            """SELECT event_id FROM billing_received_events WHERE waits_for = :id AND status IN ('deferred', 'failed')
                 ORDER BY happened_at, event_id LIMIT :most""",
             id=object_id,
             most=MOST_WOKEN,
@@ -198,6 +203,7 @@ def wake(db: Connection, now: datetime, settings: Settings, known: Iterable[str]
             stored = _hold(db, row["event_id"])
             if stored is not None:
                 notices += _settle(db, now, settings, stored).notices
+                _begin_anew(db, now, stored)
     return notices
 
 

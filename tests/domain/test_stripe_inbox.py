@@ -183,6 +183,21 @@ def test_what_has_not_become_known_in_three_days_is_parked(
 # -- what fails ----------------------------------------------------------------------------------------
 
 
+def test_what_was_given_up_is_applied_all_the_same_once_what_it_waited_for_is_known(
+    db: Connection, answers: Any
+) -> None:
+    answers("test.child", _waits_for("in_1"))
+    answers("test.note", _note)
+    told = event("test.child", {"id": "re_1"})
+    tell(db, NOW, SETTINGS, told)
+    _run(db, NOW + timedelta(days=3))
+    assert _row(db, told).status == "failed"
+    answers("test.child", _note)
+    late = event("test.note", {"id": "in_1"})
+    tell(db, NOW + timedelta(days=4), SETTINGS, late)
+    assert (_noted(db), _row(db, told).status) == ([late["id"], told["id"]], "applied")
+
+
 def test_what_fails_is_undone_tried_eight_times_parked_and_applied_by_a_replay_once_it_can_be(
     db: Connection, answers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

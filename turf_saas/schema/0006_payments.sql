@@ -24,7 +24,7 @@ CREATE TABLE billing_received_events (
 CREATE INDEX billing_received_events_object ON billing_received_events (object_id, happened_at);
 CREATE INDEX billing_received_events_kept ON billing_received_events (received_at)
     WHERE forgotten_at IS NULL AND status IN ('applied', 'ignored');
-CREATE INDEX billing_received_events_waiting ON billing_received_events (waits_for) WHERE status = 'deferred';
+CREATE INDEX billing_received_events_waiting ON billing_received_events (waits_for) WHERE waits_for IS NOT NULL;
 CREATE INDEX billing_received_events_open ON billing_received_events (status, event_id)
     WHERE status IN ('deferred', 'mismatch', 'failed');
 
