@@ -60,8 +60,8 @@ payment_disputed = _signals.signal("payment-disputed")
 # The same when it is over: its status says how, "won", "lost" or "warning_closed".
 dispute_closed = _signals.signal("dispute-closed")
 
-# reason: in a sentence; event: the turf_saas.stripe_applying.Event that contradicts what we know, or None where a job
-# has found it; invoice: the turf_saas.invoices.Invoice that it is about, or None. Somebody has to look.
+# reason: in a sentence; event: the turf_saas.stripe_applying.Event that contradicts what we know, or None where none
+# alone does; invoice: the turf_saas.invoices.Invoice that it is about, or None. Somebody has to look.
 payment_mismatch = _signals.signal("payment-mismatch")
 
 # subscription: a turf_saas.subscriptions.Subscription whose trial ends in a few days, as Stripe tells it.

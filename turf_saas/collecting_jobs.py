@@ -16,7 +16,7 @@ from turf_saas import (
 from turf_saas.asking_stripe import asking
 from turf_saas.collecting_bundles import Uncollectable
 from turf_saas.gateways import STRIPE, GatewayDown, GatewayRefused
-from turf_saas.notices import Notice
+from turf_saas.stripe_applying import alarm
 from turf_saas.users import get_users_table
 from turf_saas.working import NotYet, Park, Work
 
@@ -47,7 +47,7 @@ def _park(work: Work, invoice_id: int, why: str, *, is_mismatch: bool) -> None:
     gateway_invoices.move(work.db, work.now, invoice_id, "parked", seen=("waiting", "draft", "parked"), error=why)
     if is_mismatch:
         invoice = invoices.get_by_id(work.db, invoice_id)
-        work.around.noticed([Notice("payment_mismatch", {"reason": why, "event": None, "invoice": invoice})])
+        work.around.noticed([alarm(why, invoice=invoice)])
 
 
 def settle_collected(work: Work) -> None:

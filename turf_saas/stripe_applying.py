@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from billing_db import Connection, execute, fetch_one
+from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
 from turf_saas.stripe_objects import Json, sid
 from turf_saas.users import User
@@ -60,9 +61,14 @@ def ignored(why: str) -> Outcome:
     return Outcome("ignored", why)
 
 
-def mismatch(why: str, *notices: Notice) -> Outcome:
-    """It contradicts what we know: nothing is done, and somebody has to look."""
-    return Outcome("mismatch", why, notices)
+def mismatch(why: str, event: Event | None = None, invoice: Invoice | None = None) -> Outcome:
+    """It contradicts what we know: nothing is done; somebody has to look, and is told. (The inbox logs it.)"""
+    return Outcome("mismatch", why, (alarm(why, event, invoice),))
+
+
+def alarm(why: str, event: Event | None = None, invoice: Invoice | None = None) -> Notice:
+    """What the host is told where something does not add up, whatever was done about it."""
+    return Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice})
 
 
 class Unknown(Exception):

@@ -20,8 +20,8 @@ from turf_saas.plans import Plan
 from turf_saas.proration import Proration
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import find_customer
-from turf_saas.stripe_credits import credit_unused
 from turf_saas.stripe_gateway import StripeGateway
+from turf_saas.stripe_giving_back import credit_unused
 from turf_saas.stripe_objects import Json, cents, dig, items_of, sid
 from turf_saas.stripe_plans import find_plan
 from turf_saas.stripe_prices import price_for

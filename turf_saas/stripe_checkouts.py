@@ -33,7 +33,7 @@ def apply(db: Connection, now: datetime, settings: Settings, event: Event) -> Ou
         return ignored("no checkout of ours")
     customer = find_customer(db, sid(event.object.get("customer")))
     if customer is None or customer.user_id != checkout.user_id:
-        return mismatch("another customer than the one who was sent to this checkout")
+        return mismatch("another customer than the one who was sent to this checkout", event)
     what = event.type.rpartition(".")[2]
     session_id = str(event.object_id)
     if not is_news(db, event, session_id, rank=_RANKS.get(what, 0), tenant_id=checkout.tenant_id):

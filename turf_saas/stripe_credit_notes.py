@@ -13,10 +13,10 @@ from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
 from turf_saas.refund_rows import find_refund
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import APPLIED, Event, Outcome, Unknown, applied, find_customer, ignored
+from turf_saas.stripe_applying import APPLIED, Event, Outcome, Unknown, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_mirror import find_by_stripe_id
 from turf_saas.stripe_objects import APP, Json, currency_of, metadata_of, sid
-from turf_saas.stripe_payments import amount_of, contradicts
+from turf_saas.stripe_payments import amount_of
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -35,7 +35,7 @@ def issued(db: Connection, now: datetime, settings: Settings, event: Event) -> O
     if invoice is None:
         raise Unknown(sid(given.get("invoice")) or "the invoice")
     if customer.user_id != invoice.user_id or currency_of(given) != invoice.currency or not amount:
-        return contradicts(event, f"{invoice.number} is another customer's, or in another currency")
+        return mismatch(f"{invoice.number} is another customer's, or in another currency", event)
     invoice_register.hold_register(db, invoice.tenant_id)
     if find_by_stripe_id(db, event.object_id) is not None:
         return ignored("known already")
@@ -47,7 +47,7 @@ def voided(_db: Connection, _now: datetime, _settings: Settings, event: Event) -
     """What we have issued for it stays issued: somebody has to bill that again."""
     if metadata_of(event.object).get("app") == APP:
         return ignored("it is one of ours")
-    return contradicts(event, "a credit note was annulled at Stripe: what was issued for it here stays issued")
+    return mismatch("a credit note was annulled at Stripe: what was issued for it here stays issued", event)
 
 
 def _credit(
@@ -55,7 +55,7 @@ def _credit(
 ) -> Outcome:
     invoice = invoices.hold(db, wanted.id)
     if not invoice.is_ours:
-        return contradicts(event, f"{invoice.number} was adopted, and has no credit notes here")
+        return mismatch(f"{invoice.number} was adopted, and has no credit notes here", event)
     left = invoice.amount_cents - invoice.credited_cents
     cents = min(difference, left)
     if difference > left:

@@ -12,9 +12,9 @@ from turf_saas.payments import Payment
 from turf_saas.refund_rows import Told
 from turf_saas.refunds import DISPUTE, Noted
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Event, Outcome, applied, is_news
+from turf_saas.stripe_applying import Event, Outcome, applied, is_news, mismatch
 from turf_saas.stripe_objects import dig, instant
-from turf_saas.stripe_payments import amount_of, contradicts, fault_of, get_payment_of
+from turf_saas.stripe_payments import amount_of, fault_of, get_payment_of
 from turf_saas.stripe_refunds import notices_of
 from turf_saas.values import UserId, instant_text
 
@@ -54,7 +54,7 @@ def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
     payment, amount, status = get_payment_of(db, event.object), amount_of(event.object), event.object.get("status")
     fault = fault_of(payment, event.object, amount)
     if fault is not None or amount is None or status not in _RANKS or event.object_id is None:
-        return contradicts(event, fault or f"a dispute is not {status}")
+        return mismatch(fault or f"a dispute is not {status}", event)
     with atomic(db):
         before = find_dispute(db, event.object_id)
         if before is None:

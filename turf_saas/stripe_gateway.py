@@ -122,9 +122,6 @@ class StripeGateway:
     def void_invoice(self, invoice_id: str, params: Json, key: str) -> Json:
         return self._write("invoices.void_invoice", params, key, invoice_id)
 
-    def send_invoice(self, invoice_id: str, params: Json, key: str) -> Json:
-        return self._write("invoices.send_invoice", params, key, invoice_id)
-
     def create_credit_note(self, params: Json, key: str) -> Json:
         return self._write("credit_notes.create", params, key)
 
@@ -147,24 +144,8 @@ class StripeGateway:
     def cancel_subscription(self, subscription_id: str, params: Json, key: str) -> Json:
         return self._write("subscriptions.cancel", params, key, subscription_id)
 
-    def resume_subscription(self, subscription_id: str, params: Json, key: str) -> Json:
-        return self._write("subscriptions.resume", params, key, subscription_id)
-
-    def create_product(self, params: Json, key: str) -> Json:
-        return self._write("products.create", params, key)
-
     def create_price(self, params: Json, key: str) -> Json:
         return self._write("prices.create", params, key)
-
-    def create_endpoint(self, params: Json, key: str) -> Json:
-        return self._write("webhook_endpoints.create", params, key)
-
-    def update_endpoint(self, endpoint_id: str, params: Json, key: str) -> Json:
-        return self._write("webhook_endpoints.update", params, key, endpoint_id)
-
-    def delete_draft(self, invoice_id: str) -> Json:
-        """It was never shown to anybody. (Stripe takes no key for what deletes.)"""
-        return self._read("invoices.delete", None, invoice_id)
 
     # -- what is read ----------------------------------------------------------------------------------------
 
@@ -212,9 +193,9 @@ class StripeGateway:
         service = self._service(name)
         return _asked(lambda: _plain(service(*ids, dict(params), {"idempotency_key": key})))
 
-    def _read(self, name: str, params: Json | None, *ids: str) -> Json:
-        service, given = self._service(name), () if params is None else (dict(params),)
-        return _asked(lambda: _plain(service(*ids, *given)))
+    def _read(self, name: str, params: Json, *ids: str) -> Json:
+        service = self._service(name)
+        return _asked(lambda: _plain(service(*ids, dict(params))))
 
     def _service(self, name: str) -> Callable[..., Any]:
         found = self._v1

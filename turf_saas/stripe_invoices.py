@@ -30,7 +30,7 @@ from turf_saas.invoices import Invoice
 from turf_saas.notices import Kind, Notice
 from turf_saas.payment_attempts import Failure
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored, mismatch
+from turf_saas.stripe_applying import Event, Outcome, Unknown, alarm, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_objects import Json, cents, dig, instant, items_of, sid
 
 logger = logging.getLogger("turf_saas.billing")
@@ -88,7 +88,7 @@ def _park(db: Connection, now: datetime, event: Event, invoice: Invoice, mirror:
     gateway_invoices.set_status(db, now, invoice.id, "parked", why)
     said = f"{invoice.number} is not collected: {why}"
     logger.error("%s (%s): %s", event.type, event.object_id, said)
-    return Outcome("applied", said, (Notice("payment_mismatch", {"reason": said, "event": event, "invoice": invoice}),))
+    return Outcome("applied", said, (alarm(said, event, invoice),))
 
 
 def voided(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
@@ -126,8 +126,10 @@ def payment_paid(db: Connection, now: datetime, settings: Settings, event: Event
         if mirror is None or mirror.provider_id not in (None, stripe_id):
             return NOT_OURS
         why = _contradiction(event.object, piece.cents, invoice, stripe_takings.asked_cents(db, mirror))
-        if mirror.status == "mismatch" or why is not None:
-            return mismatch(why or mirror.last_error or "its invoice is not what was asked for")
+        if mirror.status == "mismatch":  # which was told with the invoice
+            return Outcome("mismatch", mirror.last_error or "its invoice is not what was asked for")
+        if why is not None:
+            return mismatch(why, event, invoice)
         notices = stripe_pieces.note_piece(db, now, settings, invoice, stripe_id, piece, event.created)
         ids = (piece.intent_id, piece.charge_id)
         return applied(*notices, known=tuple(one for one in ids if one is not None))
@@ -196,7 +198,7 @@ def _twin(event: Event, invoice: Invoice) -> Outcome:
     why = f"{invoice.number} is collected by another invoice of Stripe's"
     if not cents(event.object.get("amount_paid")):
         return ignored(why)
-    return mismatch(why, Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice}))
+    return mismatch(why, event, invoice)
 
 
 def _known(event: Event) -> tuple[str, ...]:

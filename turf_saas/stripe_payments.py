@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from billing_db import Connection, execute, fetch_one
 from turf_saas import payments
-from turf_saas.notices import Notice
 from turf_saas.payments import Payment
-from turf_saas.stripe_applying import Event, Outcome, Unknown, mismatch
+from turf_saas.stripe_applying import Unknown
 from turf_saas.stripe_objects import Json, cents, currency_of, sid
-
-logger = logging.getLogger("turf_saas.billing")
 
 
 def find_payment(db: Connection, intent_id: str | None, charge_id: str | None) -> Payment | None:
@@ -52,16 +47,6 @@ def fault_of(payment: Payment, about: Json, amount: int | None) -> str | None:
     if currency_of(about) != payment.currency:
         return f"payment {payment.id} is in {payment.currency}, and this is in {currency_of(about)}"
     return None if amount is not None and amount > 0 else "it has no amount"
-
-
-def contradicts(event: Event, reason: str) -> Outcome:
-    """Nothing is booked; somebody has to look, and is told."""
-    logger.error("%s (%s) contradicts what is known here: %s", event.type, event.object_id, reason)
-    return mismatch(reason, alarm(event, reason))
-
-
-def alarm(event: Event | None, reason: str) -> Notice:
-    return Notice("payment_mismatch", {"reason": reason, "event": event, "invoice": None})
 
 
 def amount_of(about: Json) -> int | None:

@@ -13,9 +13,9 @@ from turf_saas.payments import Payment
 from turf_saas.refund_rows import Status, Told
 from turf_saas.refunds import Noted
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Event, Outcome, Unknown, applied, find_customer, ignored
+from turf_saas.stripe_applying import Event, Outcome, Unknown, alarm, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_objects import APP, Json, cents, items_of, metadata_of, number_in, sid
-from turf_saas.stripe_payments import alarm, amount_of, contradicts, fault_of, find_payment, get_payment_of
+from turf_saas.stripe_payments import amount_of, fault_of, find_payment, get_payment_of
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -33,7 +33,7 @@ def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
     payment, told = get_payment_of(db, event.object), read_refund(event.object)
     fault = fault_of(payment, event.object, amount_of(event.object))
     if fault is not None or told is None:
-        return contradicts(event, fault or "it is no refund that we can read")
+        return mismatch(fault or "it is no refund that we can read", event)
     return _applied(event, refunds.note(db, now, settings, payment, told))
 
 
@@ -48,7 +48,7 @@ def charge_refunded(db: Connection, now: datetime, settings: Settings, event: Ev
     refunded = cents(charge.get("amount_refunded"))
     fault = fault_of(payment, charge, refunded)
     if fault is not None or refunded is None:
-        return contradicts(event, fault or "it has no amount")
+        return mismatch(fault or "it has no amount", event)
     noted = [refunds.note(db, now, settings, payment, told) for told in _listed(charge)]
     rest = refunds.note_sum(db, now, settings, payment, refunded)
     return _applied(event, *noted, *([rest] if rest is not None else []))
@@ -74,7 +74,7 @@ def notices_of(event: Event | None, noted: Noted) -> list[Notice]:
     if noted.lacks and noted.before is None:
         reason = _lacking(noted.payment, noted)
         logger.error("%s", reason)
-        told.append(alarm(event, reason))
+        told.append(alarm(reason, event))
     return told
 
 

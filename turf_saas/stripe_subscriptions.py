@@ -102,7 +102,7 @@ def follow(
         row = find_of_stripe(db, str(sid(given)))
         held = hold(db, row.id) if row is not None else None
         if held is not None and held.user_id != customer.user_id:
-            return mismatch("it is another user's here")
+            return mismatch(f"{held.stripe_subscription_id} is another user's here")
         plan = find_plan(db, customer.tenant_id, given, held)
         state = state_of(given, settings)
         if held is not None:
@@ -110,7 +110,7 @@ def follow(
         if not _is_granted(db, customer, given, state, at):
             return Outcome("ignored", _NOT_BEGUN, known=(state.id,))
         if plan is None:
-            return mismatch("its price is of no plan here")
+            return mismatch(f"the price of {state.id} is of no plan here")
         return _begin(db, now, settings, customer, plan, state, at)
 
 
@@ -199,8 +199,7 @@ def _begin(
     ended = state.status == "canceled"
     if live is not None and not ended:
         if not checkouts.gives_way(db, live):
-            logger.error("user %s has a subscription, and another one at Stripe: %s", customer.user_id, state.id)
-            return mismatch("the user has another live subscription")
+            return mismatch(f"user {customer.user_id} has another live subscription than {state.id}")
         if live.effective_at is None and not live.is_billed:
             taken = update_subscription(db, now, live, at=at, by=STRIPE, reason="subscribed", **_first(plan, state, at))
             return _told(taken, ["subscribed"])
@@ -213,7 +212,7 @@ def _begin(
         status = "active" if ended and live is None else status
         begun = enter(db, now, customer.user, plan, begins, status, STRIPE, **values)
     except Conflict:
-        return mismatch("the user has another live subscription")
+        return mismatch(f"user {customer.user_id} has another live subscription than {state.id}")
     if ended and begun.is_live:
         return _change(db, now, begun, plan, state, at, STRIPE)
     return _told(begun, ["subscribed"] if begun.is_live else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from billing_db import atomic
 from turf_saas import stripe_inbox
 from turf_saas.asking_stripe import asking
@@ -9,6 +11,8 @@ from turf_saas.stripe_applying import find_customer
 from turf_saas.stripe_objects import sid
 from turf_saas.stripe_subscriptions import follow, note_asked
 from turf_saas.working import Work
+
+logger = logging.getLogger("turf_saas.billing")
 
 
 def sync_subscription(work: Work) -> None:
@@ -24,4 +28,6 @@ def sync_subscription(work: Work) -> None:
         note_asked(work.db, work.now, customer, given)
         outcome = follow(work.db, work.now, work.around.settings, customer, given, at=work.now)
         woken = stripe_inbox.wake(work.db, work.now, work.around.settings, outcome.known)
+    if outcome.status == "mismatch":
+        logger.error("what Stripe answers contradicts what is known: %s", outcome.note)
     work.around.noticed([*outcome.notices, *woken])

@@ -20,7 +20,7 @@ from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
 from turf_saas.payments import Method, Received, Source
 from turf_saas.settings import Settings
-from turf_saas.stripe_applying import Event, Outcome, find_customer
+from turf_saas.stripe_applying import Event, Outcome, alarm, find_customer
 from turf_saas.stripe_objects import Json, cents, currency_of, dig, sid
 from turf_saas.stripe_pieces import list_noted, notices_of, source_of, was_marked_here
 
@@ -143,9 +143,8 @@ def refuse(
     currency = said.currency if said.currency is not None and len(said.currency) == 3 else "???"
     payment_attempts.note_mismatch(db, now, invoice, stripe_id, said.paid, currency, event.created)
     gateway_invoices.set_status(db, now, invoice.id, "mismatch", why)
-    notice = Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice})
     is_known = (mirror.status, mirror.last_error) == ("mismatch", why[: gateway_invoices.MAX_ERROR])
-    return Outcome("mismatch", why, () if is_known else (notice,), (stripe_id,))
+    return Outcome("mismatch", why, () if is_known else (alarm(why, event, invoice),), (stripe_id,))
 
 
 def _note_balance(
@@ -209,7 +208,7 @@ def _alarm(event: Event, invoice: Invoice, done: Sequence[Received]) -> list[Not
         return []
     why = f"{invoice.number} is {invoice.status}, and was paid at Stripe: the money is account credit"
     logger.error("%s (%s): %s", event.type, event.object_id, why)
-    return [Notice("payment_mismatch", {"reason": why, "event": event, "invoice": invoice})]
+    return [alarm(why, event, invoice)]
 
 
 # -- what was too small to be collected alone ------------------------------------------------------------

@@ -13,9 +13,8 @@ from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
 from api_v1.runtime import current_runtime
 from api_v1.telling import tell_notices
 from turf_saas import reconciling
-from turf_saas.errors import Unavailable
-from turf_saas.gateway_choice import stripe_of
 from turf_saas.reconciling import Reconciled, Step
+from turf_saas.stripe_gateway import require_stripe
 from turf_saas.values import instant_text
 
 
@@ -33,13 +32,10 @@ def reconcile(since: datetime | None, as_json: bool, dry_run: bool) -> None:
     somebody has to look at.
     """
     runtime = current_runtime()
-    gateway = stripe_of(runtime.settings)
-    if gateway is None:
-        raise Unavailable("stripe_not_configured")
     done = reconciling.reconcile(
         runtime.db(),
         runtime.now(),
-        gateway,
+        require_stripe(runtime.stripe),
         runtime.settings,
         since=since.replace(tzinfo=UTC) if since is not None else None,
         dry_run=dry_run,

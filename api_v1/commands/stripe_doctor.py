@@ -11,7 +11,6 @@ from api_v1.commands.shared import as_json, in_one_sentence, show
 from api_v1.runtime import current_runtime
 from turf_saas import stripe_doctor
 from turf_saas.doctor_findings import Finding
-from turf_saas.gateway_choice import stripe_of
 
 
 @billing_bp.cli.command("stripe-doctor")
@@ -23,12 +22,11 @@ def examine(as_json: bool) -> None:
     Nothing is changed, here or at Stripe; exit 1 when something is an error.
     """
     runtime = current_runtime()
-    gateway = stripe_of(runtime.settings)
-    if gateway is None:
+    if runtime.stripe is None:
         sentence = "STRIPE_SECRET_KEY is not set: Developers → API keys → Create restricted key."
         findings = [Finding("key", "error", sentence)]
     else:
-        findings = stripe_doctor.examine(runtime.db(), gateway, runtime.settings, prefix=runtime.prefix)
+        findings = stripe_doctor.examine(runtime.db(), runtime.stripe, runtime.settings, prefix=runtime.prefix)
     sick = any(finding.level == "error" for finding in findings)
     answer = {"ok": not sick, "findings": [asdict(finding) for finding in findings]}
     show(answer, as_json, [f"{finding.level:<8}{finding.check:<13}{finding.message}" for finding in findings])

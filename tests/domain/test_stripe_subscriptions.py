@@ -193,7 +193,8 @@ def test_a_price_that_we_made_says_which_plan_it_is_of(db: Connection, alice: Pe
 def test_nobody_elses_customer_and_no_second_subscription(db: Connection, alice: Person, bob: Person) -> None:
     assert hear(db, told("created", customer="cus_Nobody", metadata={"user_id": str(alice.id)})) == ["ignored"]
     hear(db, told("created"))
-    tell(db, NOW, SETTINGS, event("customer.subscription.created", subscription("sub_2", price="price_2")))
+    received = tell(db, NOW, SETTINGS, event("customer.subscription.created", subscription("sub_2", price="price_2")))
+    assert [(one.kind, "sub_2" in one.about["reason"]) for one in received.notices] == [("payment_mismatch", True)]
     assert live(db, alice).plan == "nineteen"
     marked = fetch_all(db, "SELECT status FROM billing_received_events WHERE object_id = 'sub_2'")
     assert [row["status"] for row in marked] == ["mismatch"]
