@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from turf_saas.values import can_be_stored
+
 Json = Mapping[str, Any]
 APP = "turf_saas"  # what our objects say of themselves at Stripe
 
 
 def sid(given: Any) -> str | None:
-    """The id, of an id or of the whole object."""
+    """The id, of an id or of the whole object. What can stand in no row is none."""
     found = given.get("id") if isinstance(given, Mapping) else given
-    return found if isinstance(found, str) and found else None
+    return found if isinstance(found, str) and found and can_be_stored(found) else None
 
 
 def dig(given: Any, *names: str) -> Any:

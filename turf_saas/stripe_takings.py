@@ -39,6 +39,7 @@ class Said(NamedTuple):
 
     credit_used: of what the customer had there. debt_added: what he owes there now instead, and what is carried to
     his next invoice; negative where this one has collected such a debt. reduced: by credit notes before it was paid.
+    outside: how much of it nobody has paid through Stripe; is_outside, in the older shape: all of it.
     """
 
     status: str
@@ -49,6 +50,7 @@ class Said(NamedTuple):
     credit_used: int
     debt_added: int
     reduced: int
+    outside: int
     is_outside: bool
     intent_id: str | None
     charge_id: str | None
@@ -75,6 +77,7 @@ def read(given: Json) -> Said:
         credit_used=max(0, -starting) - max(0, -ending),
         debt_added=max(0, ending) - max(0, starting),
         reduced=max(0, cents(given.get("pre_payment_credit_notes_amount")) or 0),
+        outside=max(0, cents(given.get("amount_paid_off_stripe")) or 0),
         is_outside=given.get("paid_out_of_band") is True,
         intent_id=sid(given.get("payment_intent")),
         charge_id=sid(given.get("charge")),
@@ -168,7 +171,7 @@ def _note_rest(
     if rest <= 0:
         return []
     due = invoices.get_by_id(db, invoice.id).due_cents + max(0, -said.debt_added) + _carried_due(db, invoice)
-    is_outside = said.is_outside or was_marked_here(db, invoice)
+    is_outside = said.is_outside or rest <= said.outside or was_marked_here(db, invoice)
     if is_outside:
         rest = min(rest, due)
     elif rest > due and said.intent_id is None and said.charge_id is None:

@@ -247,6 +247,17 @@ def test_what_somebody_marked_as_paid_over_there_is_paid_here_and_is_no_card_of_
         db, event("invoice_payment.paid", invoice_payment("inpay_2", invoice="in_2", **outside)), paid(object_id="in_2")
     )
     assert stands(db, other).payments == [(TOTAL, None, "other")]
+    third = collected(db, alice, 1_900, "in_3", month="2026-06")
+    hear(db, paid(object_id="in_3", amount_paid_off_stripe=TOTAL))
+    assert stands(db, third).payments == [(TOTAL, None, "other")]
+
+
+@pytest.mark.parametrize("wrong", ["ch_\0", "ch_\ud800"])
+def test_an_id_that_can_stand_in_no_row_is_none(db: Connection, alice: Person, wrong: str) -> None:
+    invoice = collected(db, alice)
+    hear(db, paid(), piece())
+    results, _ = hear(db, paid("acacia", charge=wrong), paid("acacia", payment_intent={"id": wrong}))
+    assert (results, stands(db, invoice).payments) == (["applied", "applied"], [(TOTAL, "pi_1", "card")])
 
 
 def test_money_for_an_invoice_that_was_cancelled_is_account_credit_and_alarms(db: Connection, alice: Person) -> None:
