@@ -1,4 +1,4 @@
-"""What each job's name stands for: the periodic work, and the two jobs that others enqueue."""
+"""What each job's name stands for: the periodic work, what waits for the network, and what others enqueue."""
 
 from __future__ import annotations
 
