@@ -75,7 +75,7 @@ class MoneyFace(SubscribingFace):
         by: str = BY,
         db: Any = None,
     ) -> Refunded:
-        """Money of a payment goes out again, all that is left of it by default: (payment, invoice, credit_note, refund).
+        """Money of a payment goes out again, by default all that is left: (payment, invoice, credit_note, refund).
 
         What Stripe has taken is sent back by a job; the others somebody has to send himself.
         """

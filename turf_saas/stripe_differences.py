@@ -13,6 +13,7 @@ from turf_saas.invoices import Invoice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import find_customer
 from turf_saas.stripe_objects import Json, cents, dig, sid
+from turf_saas.stripe_payments import find_payment
 from turf_saas.stripe_plans import find_plan
 from turf_saas.stripe_refunds import read_refund
 from turf_saas.stripe_run_invoices import FINALIZED, subscription_id_of
@@ -202,20 +203,9 @@ def invoice_payments(db: Connection, settings: Settings, remote: Remote) -> Iter
         ours = stripe_mirror.find_by_stripe_id(db, sid(dig(given, "invoice")))
         if given is None or ours is None or given.get("status") != "paid" or (intent is None and charge is None):
             continue
-        if _find_payment(db, intent, charge) is None:
+        if find_payment(db, intent, charge) is None:
             sentence = f"{ours.number} was paid by {intent or charge}, which is not known here"
             yield Difference("payment", stripe_id, sentence, "invoice_payment.paid", given)
-
-
-def _find_payment(db: Connection, intent_id: str | None, charge_id: str | None) -> int | None:
-    row = fetch_one(
-        db,
-        """SELECT id FROM billing_payments
-            WHERE stripe_charge_id = :charge OR stripe_payment_intent_id = :intent ORDER BY id LIMIT 1""",
-        charge=charge_id or "",
-        intent=intent_id or "",
-    )
-    return int(row["id"]) if row is not None else None
 
 
 def _paid_by(given: Json) -> str | None:
@@ -228,7 +218,7 @@ def all_refunds(db: Connection, settings: Settings, remote: Remote) -> Iterator[
         if given is None:
             yield Difference("refund", stripe_id, "Stripe does not know it")
             continue
-        payment = _find_payment(db, sid(given.get("payment_intent")), sid(given.get("charge")))
+        payment = find_payment(db, sid(given.get("payment_intent")), sid(given.get("charge")))
         told, ours = read_refund(given), refund_rows.find_refund(db, stripe_id)
         if payment is None or told is None:
             continue
@@ -247,7 +237,7 @@ def all_disputes(db: Connection, settings: Settings, remote: Remote) -> Iterator
         if given is None:
             yield Difference("dispute", stripe_id, "Stripe does not know it")
             continue
-        payment = _find_payment(db, sid(given.get("payment_intent")), sid(given.get("charge")))
+        payment = find_payment(db, sid(given.get("payment_intent")), sid(given.get("charge")))
         status = str(given.get("status"))
         if payment is None or (ours is not None and ours.status == status):
             continue

@@ -19,7 +19,7 @@ NOT_OURS = ignored("no payment of an invoice of ours")
 def succeeded(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
     """The money itself is noted by its invoice's word; here the payment learns by which charge it came."""
     charge_id = sid(event.object.get("latest_charge"))
-    if stripe_payments.find_payment(db, event.object_id, charge_id) is None:
+    if stripe_payments.recognize(db, event.object_id, charge_id) is None:
         return NOT_OURS
     return applied(known=(charge_id,) if charge_id is not None else ())
 

@@ -10,7 +10,7 @@ from turf_saas.stripe_objects import Json, cents, currency_of, sid
 
 
 def find_payment(db: Connection, intent_id: str | None, charge_id: str | None) -> Payment | None:
-    """The payment that the intent, or the charge, has brought. What it is called otherwise, too, is noted."""
+    """The payment that the intent, or the charge, has brought."""
     row = fetch_one(
         db,
         """SELECT id, tenant_id FROM billing_payments
@@ -19,24 +19,28 @@ def find_payment(db: Connection, intent_id: str | None, charge_id: str | None) -
         charge=charge_id or "",
         intent=intent_id or "",
     )
-    if row is None:
-        return None
-    if charge_id is not None:
+    return payments.get_payment(db, row["tenant_id"], row["id"]) if row is not None else None
+
+
+def recognize(db: Connection, intent_id: str | None, charge_id: str | None) -> Payment | None:
+    """The same. One that was known by its intent alone is known by its charge, too, from now on: that is written."""
+    found = find_payment(db, intent_id, charge_id)
+    if found is not None and charge_id is not None:
         execute(
             db,
             """UPDATE billing_payments SET stripe_charge_id = :charge
                 WHERE id = :id AND stripe_charge_id IS NULL
                   AND NOT EXISTS (SELECT 1 FROM billing_payments AS other WHERE other.stripe_charge_id = :charge)""",
             charge=charge_id,
-            id=row["id"],
+            id=found.id,
         )
-    return payments.get_payment(db, row["tenant_id"], row["id"])
+    return payments.get_payment(db, found.tenant_id, found.id) if found is not None else None
 
 
 def get_payment_of(db: Connection, about: Json) -> Payment:
     """The payment that a refund or a dispute is about; Unknown while it is not known here."""
     intent_id, charge_id = sid(about.get("payment_intent")), sid(about.get("charge"))
-    found = find_payment(db, intent_id, charge_id)
+    found = recognize(db, intent_id, charge_id)
     if found is None:
         raise Unknown(intent_id or charge_id or "the payment")
     return found

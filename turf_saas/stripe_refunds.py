@@ -15,7 +15,7 @@ from turf_saas.refunds import Noted
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, alarm, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_objects import APP, Json, cents, items_of, metadata_of, number_in, sid
-from turf_saas.stripe_payments import amount_of, fault_of, find_payment, get_payment_of
+from turf_saas.stripe_payments import amount_of, fault_of, get_payment_of, recognize
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -40,7 +40,7 @@ def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
 def charge_refunded(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
     """So much of a charge has gone back in all. In the old shape the refunds stand in it, each with its id."""
     charge = event.object
-    payment = find_payment(db, sid(charge.get("payment_intent")), sid(charge))
+    payment = recognize(db, sid(charge.get("payment_intent")), sid(charge))
     if payment is None:
         if find_customer(db, sid(charge.get("customer"))) is None:
             return ignored("no customer of ours")
