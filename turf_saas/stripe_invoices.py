@@ -123,7 +123,9 @@ def payment_paid(db: Connection, now: datetime, settings: Settings, event: Event
         return ignored("nothing was paid by it")
     with atomic(db):
         mirror = gateway_invoices.find(db, invoice.id)
-        if mirror is None or mirror.provider_id not in (None, stripe_id):
+        if mirror is None:  # one that was adopted, and of which nothing was told yet: its payment is told first
+            raise Unknown(stripe_id)
+        if mirror.provider_id not in (None, stripe_id):
             return NOT_OURS
         why = _contradiction(event.object, piece.cents, invoice, stripe_takings.asked_cents(db, mirror))
         if mirror.status == "mismatch":  # which was told with the invoice

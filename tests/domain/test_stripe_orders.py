@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from billing_db import Connection, fetch_all
+from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Person
 from tests.domain.at_stripe import NOW, TOTAL, collected, hear, stands
 from tests.issued import SETTINGS
@@ -130,6 +130,18 @@ def test_orders_of_todays_shape_come_to_the_same_books(db: Connection, alice: Pe
     """Eight events have 40 320 orders: below the first ones, which are taken by chance, all are tried."""
     but, status, _ = PARTS[part]
     assert _try_orders(db, alice, endive(), but, status, most=3) >= 12
+
+
+def test_a_payment_of_an_invoice_of_which_nothing_was_told_yet_waits_for_it(db: Connection, alice: Person) -> None:
+    """An adopted invoice has its id of Stripe's, and no more is known of it."""
+    invoice = collected(db, alice)
+    with atomic(db):
+        execute(db, "DELETE FROM billing_gateway_invoices")
+    told, _ = endive()
+    paid, piece = told[3:5]
+    assert hear(db, piece, paid)[0] == ["deferred", "applied"]
+    rows = fetch_all(db, "SELECT invoice_id, stripe_payment_intent_id AS intent FROM billing_payments")
+    assert [(row["invoice_id"], row["intent"]) for row in rows] == [(invoice.id, "pi_1")]
 
 
 def _try_orders(

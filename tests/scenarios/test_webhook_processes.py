@@ -81,7 +81,7 @@ def test_the_twins_of_one_payment_at_once_are_one_payment(host: _Host, db: Conne
             event("invoice_payment.paid", invoice_payment(amount=whole))]  # fmt: skip
     with ThreadPoolExecutor(24) as pool:
         results = Counter(pool.map(host.post, told * 8))
-    assert results["duplicate"] == 21
+    assert results["duplicate"] == 21, (results, host.log)
     assert invoices.get_by_id(db, ours.id).status == "paid"
     rows = fetch_all(db, "SELECT amount_cents, stripe_payment_intent_id AS intent FROM billing_payments")
     assert [(row["amount_cents"], row["intent"]) for row in rows] == [(whole, "pi_1")]
