@@ -286,6 +286,15 @@ def test_a_note_and_a_body_may_hold_anything(db: Connection, answers: Any, caplo
     assert (_row(db, told).object_id, len(_row(db, told).note or "")) == (None, 500)
 
 
+def test_the_secret_of_a_payment_is_not_stored(db: Connection) -> None:
+    told = event("payment_intent.created", {"id": "pi_1", "client_secret": 'pi_1_secret_of"quotes', "amount": 5})
+    tell(db, NOW, SETTINGS, told)
+    (row,) = fetch_all(db, "SELECT payload FROM billing_events")
+    stored = json.loads(row["payload"])["data"]["object"]
+    assert {name: stored[name] for name in ("id", "client_secret", "amount")} == {
+        "id": "pi_1", "client_secret": None, "amount": 5}  # fmt: skip
+
+
 # -- which state is the newest -------------------------------------------------------------------------
 
 
