@@ -11,6 +11,7 @@ from typing import Any
 
 from billing_db import Connection
 from turf_saas import checkouts, profiles, stripe_calls
+from turf_saas.asking_stripe import asking
 from turf_saas.checkouts import Checkout, Offer
 from turf_saas.errors import Conflict, Unavailable
 from turf_saas.gateways import GatewayRefused
@@ -20,6 +21,7 @@ from turf_saas.stripe_objects import APP, Json
 from turf_saas.stripe_payers import ensure_customer
 from turf_saas.stripe_prices import price_for
 from turf_saas.users import User
+from turf_saas.working import Work
 
 SESSIONS = "checkout.sessions"
 
@@ -94,6 +96,12 @@ def _url_of(db: Connection, now: datetime, stripe: StripeGateway, there: Checkou
         raise Conflict("checkout_processing")
     checkouts.settle(db, now, there, "expired")
     return None
+
+
+def close_checkout(work: Work) -> None:
+    """Who pays here now is not asked to pay there. Where he was faster, an event tells of it."""
+    with asking(work) as stripe:
+        _closes(stripe, str(work.payload["session_id"]))
 
 
 def _closes(stripe: StripeGateway, session_id: str) -> bool:

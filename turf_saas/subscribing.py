@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing_db import Connection, atomic, fetch_one
-from turf_saas import catalogue, discounts, rollover
+from turf_saas import catalogue, discounts, open_checkouts, rollover
 from turf_saas.errors import Conflict, InvalidInput
 from turf_saas.ids import insert_row
 from turf_saas.periods import start_of_day
@@ -56,6 +56,8 @@ def subscribe(
         live = rollover.bring_up_to_date(db, now, settings, user.id)
         if live is not None and (live.is_billed or live.effective_at is not None or live.billed_by == "stripe"):
             raise Conflict("subscription_exists")
+        if plan.amount_cents:
+            open_checkouts.leave(db, now, user.id)
         _refuse_paid_time(db, settings, user.id, effective)
         if days and has_tried(db, user.id, plan.code):
             days = 0

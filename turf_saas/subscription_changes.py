@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from billing_db import Connection, atomic
-from turf_saas import catalogue, discounts, proration as prorating, rollover
+from turf_saas import catalogue, discounts, open_checkouts, proration as prorating, rollover
 from turf_saas.change_items import Change, add_items
 from turf_saas.errors import Conflict, Forbidden, InvalidInput
 from turf_saas.invoice_register import hold_register
@@ -70,6 +70,8 @@ def change_plan(
         subscription, old = _changeable(db, at, settings, seen)
         new = get_sold_plan(db, subscription.tenant_id, wish.plan)
         check_currency(db, subscription.user_id, new, old)
+        if new.amount_cents:
+            open_checkouts.leave(db, at, subscription.user_id)
         if wish.discount_code is not None:
             discounts.redeem(
                 db, at, settings, subscription.tenant_id, subscription.user_id, wish.discount_code, new.currency

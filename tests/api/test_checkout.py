@@ -113,6 +113,32 @@ def test_a_bank_that_takes_its_time_grants_when_it_has_paid(shop: Shop, alice: P
     assert [one["status"] for one in shop.get(alice, "/invoices")["items"]] == ["paid"]
 
 
+def test_who_begins_to_pay_here_closes_the_page_that_is_open_for_him_there(
+    shop: Shop, alice: Person, bob: Person
+) -> None:
+    page, other = shop.checkout(alice), shop.checkout(bob)
+    assert shop.post(alice, "/subscriptions", {"plan": "pro"}).status_code == 201
+    number = shop.post(bob, "/subscriptions", {"plan": "free"}).json["id"]
+    dry = {"plan": "pro", "dry_run": True}
+    assert shop.post(bob, f"/subscriptions/{number}/change", dry).status_code == 200
+    shop.work()
+    assert {one["id"]: one["status"] for one in shop.sessions()} == {page: "expired", other: "open"}
+    assert shop.post(bob, f"/subscriptions/{number}/change", {"plan": "pro"}).status_code == 200
+    shop.work()
+    shop.hear()
+    assert {one["status"] for one in shop.sessions()} == {"expired"}
+    assert (shop.statuses(), shop.plan_of(alice), shop.plan_of(bob)) == (
+        ["expired", "expired"], ("pro", "local"), ("pro", "local"))  # fmt: skip
+
+
+def test_nobody_begins_to_pay_here_while_his_bank_is_about_to_pay_there(shop: Shop, alice: Person) -> None:
+    shop.fake.complete_checkout(shop.checkout(alice), later=True)
+    shop.hear()
+    refused = shop.post(alice, "/subscriptions", {"plan": "pro"})
+    assert (refused.status_code, refused.json["code"]) == (409, "checkout_processing")
+    assert shop.plan_of(alice) == ("free", None)
+
+
 def test_a_bank_that_does_not_pay_grants_nothing(shop: Shop, alice: Person) -> None:
     session_id = shop.checkout(alice)
     shop.fake.complete_checkout(session_id, later=True)
