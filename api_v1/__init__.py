@@ -7,6 +7,7 @@ from api_v1.commands import (  # noqa: F401  register the commands
     backup as _backup,
     database as _database,
     demo as _demo,
+    disputes as _disputes,
     explain as _explain,
     invoices as _invoice_commands,
     jobs as _job_commands,

@@ -191,8 +191,29 @@ class PaymentRefunded(PaymentOut):
     refund: RefundOut | None = Field(description="Of what a gateway has taken; null where it is noted by hand")
 
 
+class ListedRefund(RefundOut):
+    reason: str | None = Field(description="Why, in Stripe's word; `refund` of what was asked for here, `dispute`")
+    failure: str | None = Field(description="Why it was not sent, or came back", examples=["expired_or_canceled_card"])
+    created_at: Shown
+
+
+class DisputeOut(Output):
+    """The payer's bank calls the payment into question."""
+
+    id: int = Field(json_schema_extra={"format": "int64"})
+    status: str = Field(description="As Stripe calls it", examples=["needs_response", "under_review", "won", "lost"])
+    amount_cents: Cents
+    reason: str | None = Field(examples=["fraudulent"])
+    evidence_due_at: Shown | None = Field(description="Until when it has to be answered in Stripe")
+
+
+class ListedPayment(PaymentOut):
+    refunds: list[ListedRefund] = Field(description="Of what a gateway has taken")
+    disputes: list[DisputeOut]
+
+
 class Payments(Output):
-    items: list[PaymentOut]
+    items: list[ListedPayment]
     next_cursor: str | None
 
 

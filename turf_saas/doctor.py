@@ -13,10 +13,11 @@ from billing_db import Connection, DatabaseError, engine, fetch_all, fetch_one, 
 from turf_saas import clock, demo, schema
 from turf_saas.catalogue import list_metrics
 from turf_saas.doctor_collecting import examine_collecting
+from turf_saas.doctor_contested import examine_disputes, examine_refunds
 from turf_saas.doctor_findings import SHOWN, Finding, listed
 from turf_saas.doctor_invariants import INVARIANTS
 from turf_saas.doctor_stripe import examine_events, examine_webhook
-from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_seller
+from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_retrying, examine_seller
 from turf_saas.plans import terms_of
 from turf_saas.schema.host import is_named
 from turf_saas.seller import seller_of
@@ -124,11 +125,14 @@ def _checks(db: Connection, now: datetime, settings: Settings) -> dict[str, Call
         **{check: partial(examine, db) for check, examine in INVARIANTS.items()},
         "seller": lambda: examine_seller(db, settings),
         "jobs": lambda: examine_jobs(db, _time(db, now, settings)),
+        "retried_jobs": lambda: examine_retrying(db, _time(db, now, settings)),
         "dead_jobs": lambda: examine_dead(db),
         "months": lambda: examine_months(db, _time(db, now, settings), settings),
         "webhook": lambda: examine_webhook(settings),
         "events": lambda: examine_events(db, _time(db, now, settings)),
         "collecting": lambda: examine_collecting(db, _time(db, now, settings)),
+        "disputes": lambda: examine_disputes(db),
+        "refunds": lambda: examine_refunds(db, _time(db, now, settings)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 from billing_db import Connection, fetch_all, fetch_one
@@ -68,6 +69,23 @@ def _find_unscheduled(db: Connection, late: str) -> str | None:
     if row is None or not row["many"]:
         return None
     return f"No job was ever run, and {row['many']} subscriptions wait to go on, the first since {plain(row['since'])}"
+
+
+def examine_retrying(db: Connection, now: datetime) -> Finding:
+    """Jobs that have failed more than once, and for an hour: whatever they need is away, or does not let them in."""
+    rows = fetch_all(
+        db,
+        """SELECT name, last_error FROM billing_jobs
+            WHERE state = 'retryable' AND attempts > 1 AND created_at <= :late AND last_error IS NOT NULL
+            ORDER BY claimed_at DESC, id DESC""",
+        late=instant_text(now - LONG),
+    )
+    if not rows:
+        return Finding("retried_jobs", "ok", "No job has failed for an hour.")
+    many = Counter(row["name"] for row in rows)
+    said = listed([{"name": name, "rows": many[name]} for name in sorted(many)], "name")
+    last = plain(rows[0]["last_error"], most=200)
+    return Finding("retried_jobs", "warning", f"Jobs that fail for an hour, and are tried again: {said}. Last: {last}")
 
 
 def examine_dead(db: Connection) -> Finding:

@@ -58,6 +58,7 @@ def book(
     covered: Covered,
     cents: int,
     by: str | None,
+    reason: str = REFUNDED,
 ) -> Booked:
     """It goes out: what the account credit lacks comes from the invoice first."""
     invoice, lacking = covered.invoice, cents - covered.there_cents
@@ -69,12 +70,12 @@ def book(
             payments.to_account(db, now, invoice, payment.id, lacking)
         else:
             note = credit_notes.credit_invoice(
-                db, now, settings, invoice.tenant_id, invoice.number, amount_cents=lacking, reason=REFUNDED, by=by
+                db, now, settings, invoice.tenant_id, invoice.number, amount_cents=lacking, reason=reason, by=by
             )
     _pay_out(db, now, payment, cents)
     after = invoices.get_by_id(db, invoice.id) if invoice is not None else None
     if after is not None and _is_all_out(db, after):
-        invoice_balances.move(db, now, after, "refunded", by=by, reason=REFUNDED)
+        invoice_balances.move(db, now, after, "refunded", by=by, reason=reason)
     return Booked(cents, note)
 
 

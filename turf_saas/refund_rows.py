@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple
 from billing_db import Connection, Row, execute, fetch_all, fetch_one
 from turf_saas.gateways import STRIPE
 from turf_saas.ids import insert_row
+from turf_saas.many import named, parts, places
 from turf_saas.payments import Payment
 from turf_saas.refund_books import Booked
 from turf_saas.values import UserId, instant_text
@@ -20,7 +22,7 @@ Status = Literal["pending", "action_required", "succeeded", "failed", "canceled"
 class Refund:
     """A refund that a gateway has to send, or has sent. `booked_cents` of it are in the books.
 
-    `credited_cents`: as much as it needed a credit note for.
+    `credited_cents`: as much as it needed a credit note for. failure: why it was not sent, or came back.
     """
 
     id: int
@@ -35,6 +37,7 @@ class Refund:
     credited_cents: int
     credit_note_id: int | None
     reason: str | None
+    failure: str | None
     created_at: str
 
 
@@ -46,6 +49,7 @@ class Told(NamedTuple):
     status: Status
     reason: str | None = None
     local_id: int | None = None
+    failure: str | None = None
 
 
 def get_refund(db: Connection, refund_id: int) -> Refund:
@@ -58,6 +62,19 @@ def find_refund(db: Connection, stripe_id: str) -> Refund | None:
     """The one that Stripe calls so."""
     row = fetch_one(db, "SELECT * FROM billing_refunds WHERE stripe_refund_id = :id", id=stripe_id)
     return _refund(row) if row is not None else None
+
+
+def list_of_payments(db: Connection, payment_ids: Sequence[int]) -> dict[int, list[Refund]]:
+    """Those of each payment that has any, as they were made."""
+    found: dict[int, list[Refund]] = {}
+    for part in parts(payment_ids):
+        for row in fetch_all(
+            db,
+            f"SELECT * FROM billing_refunds WHERE payment_id IN ({places(part)}) ORDER BY id",  # noqa: S608
+            **named(part),
+        ):
+            found.setdefault(row["payment_id"], []).append(_refund(row))
+    return found
 
 
 def find_own(db: Connection, now: datetime, payment: Payment, told: Told) -> Refund | None:

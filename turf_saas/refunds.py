@@ -41,6 +41,7 @@ DISPUTE = "dispute"  # why money went out that nobody has sent
 SEND_JOB = "billing.send_refund"
 _RANK = {"pending": 0, "action_required": 0, "succeeded": 1, "canceled": 2, "failed": 3}
 GONE = ("failed", "canceled")
+MAX_FAILURE = 500
 
 
 class Refunded(NamedTuple):
@@ -142,28 +143,36 @@ def note(db: Connection, now: datetime, settings: Settings, known: Payment, told
             seen = take_over(db, now, payment, told)
             before = seen.status if seen is not None else None
         entry = seen or insert(db, now, payment, told.id, told.amount_cents, "pending", told.reason, STRIPE)
-        return _become(db, now, settings, entry, told.status, before)
+        return _become(db, now, settings, entry, told.status, before, told.failure)
 
 
-def refuse(db: Connection, now: datetime, settings: Settings, refund_id: int) -> Noted:
+def refuse(db: Connection, now: datetime, settings: Settings, refund_id: int, why: str) -> Noted:
     """The gateway does not send it: the money is the user's account credit again."""
     with atomic(db):
         entry = get_refund(db, refund_id)
         invoice_register.hold_register(db, entry.tenant_id)
         entry = get_refund(db, refund_id)
-        return _become(db, now, settings, entry, "failed", entry.status)
+        return _become(db, now, settings, entry, "failed", entry.status, why)
 
 
 def _become(
-    db: Connection, now: datetime, settings: Settings, entry: Refund, status: Status, before: Status | None
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    entry: Refund,
+    status: Status,
+    before: Status | None,
+    failure: str | None,
 ) -> Noted:
     """It stands so now, where that is not older than what is known; the books follow."""
     entry, notes = _book_rest(db, now, settings, entry)
     if _RANK[status] >= _RANK[entry.status]:
         execute(
             db,
-            "UPDATE billing_refunds SET status = :status, updated_at = :now WHERE id = :id",
+            """UPDATE billing_refunds SET status = :status, failure = COALESCE(:failure, failure), updated_at = :now
+                WHERE id = :id""",
             status=status,
+            failure=failure[:MAX_FAILURE] if failure and status in GONE else None,
             now=instant_text(now),
             id=entry.id,
         )
@@ -211,7 +220,8 @@ def _book_rest(db: Connection, now: datetime, settings: Settings, entry: Refund)
     cents = min(wanted, covered.cents)
     if not cents:
         return entry, []
-    booked = refund_books.book(db, now, settings, payment, covered, cents, STRIPE)
+    why = DISPUTE if entry.reason == DISPUTE else REFUNDED
+    booked = refund_books.book(db, now, settings, payment, covered, cents, STRIPE, why)
     return add_booked(db, now, entry, booked), [booked.note] if booked.note is not None else []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,6 @@ from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import APP, Json, cents, dig, metadata_of, sid
 from turf_saas.stripe_refunds import notices_of, read_refund
 from turf_saas.working import Park, Work
-
-logger = logging.getLogger("turf_saas.billing")
 
 
 def send_refund(work: Work) -> None:
@@ -81,8 +78,7 @@ def _note(work: Work, payment: Payment, refund: Refund, there: Json) -> list[Not
 
 
 def _give_up(work: Work, refund: Refund, why: str) -> None:
-    logger.error("refund %s of payment %s is not sent: %s", refund.id, refund.payment_id, why)
-    noted = refunds.refuse(work.db, work.now, work.around.settings, refund.id)
+    noted = refunds.refuse(work.db, work.now, work.around.settings, refund.id, why)
     work.around.noticed(notices_of(None, noted))
 
 

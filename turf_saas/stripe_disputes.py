@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from billing_db import Connection, atomic, execute, fetch_one
+from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one
 from turf_saas import refunds
+from turf_saas.many import named, parts, places
 from turf_saas.notices import Notice
 from turf_saas.payments import Payment
 from turf_saas.refund_rows import Told
@@ -48,6 +51,17 @@ class Dispute:
     refund_id: int | None
     created_at: str
 
+    @property
+    def is_closed(self) -> bool:
+        return self.status in CLOSED
+
+
+class Contested(NamedTuple):
+    """A dispute, and the number of the invoice that its payment came in for."""
+
+    dispute: Dispute
+    invoice_number: str | None
+
 
 def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
     """A dispute has begun, goes on or is over, or its money has moved."""
@@ -70,14 +84,47 @@ def changed(db: Connection, now: datetime, settings: Settings, event: Event) -> 
     about = {"payment": noted[-1].payment if noted else payment, "dispute": after}
     if before is None:
         notices.append(Notice("payment_disputed", about))
-    if after.status in CLOSED and (before is None or before.status != after.status):
+    if after.is_closed and (before is None or before.status != after.status):
         notices.append(Notice("dispute_closed", about))
     return applied(*notices, known=(event.object_id,))
 
 
 def find_dispute(db: Connection, stripe_id: str) -> Dispute | None:
     row = fetch_one(db, "SELECT * FROM billing_disputes WHERE stripe_dispute_id = :id", id=stripe_id)
-    return Dispute(**{name: row[name] for name in Dispute.__dataclass_fields__}) if row is not None else None
+    return _dispute(row) if row is not None else None
+
+
+def _dispute(row: Row) -> Dispute:
+    return Dispute(**{name: row[name] for name in Dispute.__dataclass_fields__})
+
+
+def list_of_payments(db: Connection, payment_ids: Sequence[int]) -> dict[int, list[Dispute]]:
+    """Those of each payment that has any, as they were heard of."""
+    found: dict[int, list[Dispute]] = {}
+    for part in parts(payment_ids):
+        for row in fetch_all(
+            db,
+            f"SELECT * FROM billing_disputes WHERE payment_id IN ({places(part)}) ORDER BY id",  # noqa: S608
+            **named(part),
+        ):
+            found.setdefault(row["payment_id"], []).append(_dispute(row))
+    return found
+
+
+def list_disputes(db: Connection, *, only_open: bool = False, limit: int = 20) -> list[Contested]:
+    """The newest first; only_open: those that are not decided."""
+    rows = fetch_all(
+        db,
+        f"""SELECT d.*, i.invoice_number FROM billing_disputes AS d
+              JOIN billing_payments AS p ON p.id = d.payment_id
+              LEFT JOIN invoices AS i ON i.id = p.invoice_id
+             {_UNDECIDED if only_open else ""} ORDER BY d.id DESC LIMIT :limit""",  # noqa: S608  a constant
+        limit=limit,
+    )
+    return [Contested(_dispute(row), row["invoice_number"]) for row in rows]
+
+
+_UNDECIDED = f"WHERE d.status NOT IN ({', '.join(repr(status) for status in CLOSED)})"
 
 
 def _insert(db: Connection, now: datetime, event: Event, payment: Payment, amount: int) -> None:

@@ -16,6 +16,7 @@ from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Event, Outcome, Unknown, alarm, applied, find_customer, ignored, mismatch
 from turf_saas.stripe_objects import APP, Json, cents, items_of, metadata_of, number_in, sid
 from turf_saas.stripe_payments import amount_of, fault_of, get_payment_of, recognize
+from turf_saas.values import plain
 
 logger = logging.getLogger("turf_saas.billing")
 
@@ -59,8 +60,12 @@ def read_refund(given: Json) -> Told | None:
     refund_id, amount, status = sid(given), amount_of(given), _STATUSES.get(str(given.get("status")))
     if refund_id is None or amount is None or amount <= 0 or status is None:
         return None
-    reason = given.get("reason")
-    return Told(refund_id, amount, status, reason if isinstance(reason, str) else None, _local_id(given))
+    reason, failure = (_word(given.get(name)) for name in ("reason", "failure_reason"))
+    return Told(refund_id, amount, status, reason, _local_id(given), failure)
+
+
+def _word(given: object) -> str | None:
+    return given if isinstance(given, str) else None
 
 
 def notices_of(event: Event | None, noted: Noted) -> list[Notice]:
@@ -70,12 +75,23 @@ def notices_of(event: Event | None, noted: Noted) -> list[Notice]:
     if noted.has_succeeded:
         told.append(Notice("payment_refunded", about))
     if noted.has_failed:
+        _log_failed(noted)
         told.append(Notice("refund_failed", about))
     if noted.lacks and noted.before is None:
         reason = _lacking(noted.payment, noted)
         logger.error("%s", reason)
         told.append(alarm(reason, event))
     return told
+
+
+def _log_failed(noted: Noted) -> None:
+    """Money that somebody waits for and will not get."""
+    refund = noted.refund
+    why = plain(refund.failure or "Stripe does not say why", most=200)
+    logger.error("refund %s of payment %s has %s: %s", refund.id, refund.payment_id, _ENDS[refund.status], why)
+
+
+_ENDS = {"failed": "failed", "canceled": "been canceled"}
 
 
 def _applied(event: Event, *noted: Noted) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from api_v1 import acting_for, schemas_payments as shapes
 from api_v1.auth import Caller
@@ -10,11 +10,14 @@ from api_v1.cursors import read_cursor
 from api_v1.lists import page
 from api_v1.routing import route
 from api_v1.runtime import current_runtime
+from api_v1.schemas import Output
 from api_v1.telling import tell_paid, tell_refunded
-from turf_saas import gateway_invoices, invoices, payment_attempts, payments, refunds
+from turf_saas import gateway_invoices, invoices, payment_attempts, payments, refund_rows, refunds, stripe_disputes
 from turf_saas.invoices import Invoice
 from turf_saas.payments import Payment
 from turf_saas.refund_rows import Refund
+
+Shape = TypeVar("Shape", bound=Output)
 
 
 @route(
@@ -111,7 +114,7 @@ def list_payments(caller: Caller, query: shapes.MoneyQuery) -> Any:
         limit=query.limit + 1,
     )
     shown, more = page(found, query.limit, lambda payment: (payment.id,))
-    return shapes.Payments(items=[shapes.PaymentOut(**_fields(payment)) for payment in shown], next_cursor=more)
+    return shapes.Payments(items=_listed([*shown]), next_cursor=more)
 
 
 @route(
@@ -130,10 +133,25 @@ def list_attempts(caller: Caller, number: str) -> Any:
     return shapes.Attempts(
         gateway=row.gateway if row is not None else None,
         status=row.status if row is not None else None,
-        items=[
-            shapes.AttemptOut(**{name: getattr(one, name) for name in shapes.AttemptOut.model_fields}) for one in found
-        ],
+        items=[_shown(shapes.AttemptOut, one) for one in found],
     )
+
+
+def _listed(shown: list[Payment]) -> list[shapes.ListedPayment]:
+    db, ids = current_runtime().db(), [payment.id for payment in shown]
+    sent, contested = refund_rows.list_of_payments(db, ids), stripe_disputes.list_of_payments(db, ids)
+    return [
+        shapes.ListedPayment(
+            **_fields(payment),
+            refunds=[_shown(shapes.ListedRefund, one) for one in sent.get(payment.id, [])],
+            disputes=[_shown(shapes.DisputeOut, one) for one in contested.get(payment.id, [])],
+        )
+        for payment in shown
+    ]
+
+
+def _shown(shape: type[Shape], record: object) -> Shape:
+    return shape(**{name: getattr(record, name) for name in shape.model_fields})
 
 
 def _fields(payment: Payment) -> dict[str, Any]:
@@ -141,8 +159,8 @@ def _fields(payment: Payment) -> dict[str, Any]:
 
 
 def _settled(invoice: Invoice) -> shapes.PaidInvoice:
-    return shapes.PaidInvoice(**{name: getattr(invoice, name) for name in shapes.PaidInvoice.model_fields})
+    return _shown(shapes.PaidInvoice, invoice)
 
 
 def _sent(refund: Refund) -> shapes.RefundOut:
-    return shapes.RefundOut(**{name: getattr(refund, name) for name in shapes.RefundOut.model_fields})
+    return _shown(shapes.RefundOut, refund)

@@ -15,7 +15,7 @@ from tests.domain.tables import change
 from turf_saas import clock, jobs, schedule
 from turf_saas.demo import SELLER
 from turf_saas.doctor import examine_database, examine_settings
-from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_seller
+from turf_saas.doctor_work import examine_dead, examine_jobs, examine_months, examine_retrying, examine_seller
 from turf_saas.settings import read_settings
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -79,6 +79,19 @@ def test_jobs_that_were_given_up_are_told_by_name(db: Connection) -> None:
     found = examine_dead(db)
     said = "Jobs that were given up: a (1), b (2). flask billing jobs list --state dead says why, "
     assert (found.level, found.message) == ("warning", f"{said}and flask billing jobs retry JOB makes one due again.")
+
+
+def test_what_fails_for_an_hour_is_told_with_its_last_error(db: Connection) -> None:
+    for name in ("b", "a", "b"):
+        jobs.enqueue(db, NOW, name, {})
+    jobs.enqueue(db, NOW, "once", {})
+    for again in (3, 4):
+        for job in jobs.claim(db, NOW + again * HOUR, most=again):
+            jobs.fail(db, NOW, job, f"{job.name} is refused by Stripe")
+    late = [examine_retrying(db, NOW + HOUR + beside) for beside in (-SECOND, timedelta(), SECOND)]
+    assert [one.level for one in late] == ["ok", "warning", "warning"]
+    said = "Jobs that fail for an hour, and are tried again: a (1), b (2). Last: b is refused by Stripe"
+    assert late[1].message == said
 
 
 # -- months ----------------------------------------------------------------------------------------

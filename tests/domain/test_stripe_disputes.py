@@ -11,7 +11,7 @@ from tests.cast import Person
 from tests.domain.money_back import NOW, Books, after, books, taken
 from tests.issued import SETTINGS
 from tests.stripe_payloads import AT, Payload, charge, dispute, event, refund, tell
-from turf_saas import stripe_disputes
+from turf_saas import invoices, stripe_disputes
 
 DAY = 86_400
 
@@ -45,6 +45,8 @@ def test_what_is_lost_has_gone_out_in_whatever_order_that_is_told(db: Connection
         rows = [("dp_1", 1_200, "succeeded", 1_200)]
         assert found == Books("refunded", 0, 1_200, 0, 0, 1_200, rows, [-1_200], 1_200), order
         assert sorted(signals) == ["dispute_closed", "invoice_issued", "payment_disputed"], order
+    tell(db, NOW, SETTINGS, lost[-1])
+    assert [note.reason for note in invoices.list_credit_notes(db, of[0].id)] == ["dispute"]
 
 
 def test_what_was_lost_and_is_given_back_is_account_credit(db: Connection, alice: Person) -> None:

@@ -120,7 +120,7 @@ CREATE INDEX billing_payment_attempts_user ON billing_payment_attempts (user_id,
 
 -- Money of a payment that goes back to whoever paid. booked_cents: how much of it is in the books; what fails is taken
 -- out of them again. credited_cents: how much of it a credit note was issued for. stripe_refund_id: NULL until Stripe
--- has it, or while only a sum is known; of money that a lost dispute took, the dispute's.
+-- has it, or while only a sum is known; of money that a lost dispute took, the dispute's. failure: why it was not sent.
 CREATE TABLE billing_refunds (
     id ${pk},
     tenant_id ${int} NOT NULL DEFAULT 1 REFERENCES tenants (id),
@@ -134,6 +134,7 @@ CREATE TABLE billing_refunds (
     credited_cents ${int} NOT NULL DEFAULT 0 CHECK (credited_cents >= 0),
     credit_note_id ${int} REFERENCES invoices (id),
     reason TEXT,
+    failure TEXT,
     created_at ${text} NOT NULL,
     created_by TEXT,
     updated_at ${text} NOT NULL
