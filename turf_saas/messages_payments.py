@@ -8,6 +8,20 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Le service de paiement n'a pas fait ce qui était demandé. Réessayez plus tard.",
         "en": "The payment service did not do what was asked. Try again later.",
     },
+    "gateway_refused": {
+        "fr": "Le service de paiement refuse ce qui était demandé, et le refusera encore : qui tient ce service doit "
+        "y regarder. Son journal dit pourquoi.",
+        "en": "The payment service refuses what was asked, and will refuse it again: whoever runs this app has to look "
+        "at it. Its log says why.",
+    },
+    "gateway_does_not_answer": {
+        "fr": "Le service de paiement ({address}) ne le fait pas maintenant : {why}. Réessayez plus tard.",
+        "en": "The payment service ({address}) does not do it now: {why}. Try again later.",
+    },
+    "gateway_says_no": {
+        "fr": "Le service de paiement ({address}) refuse : {why}",
+        "en": "The payment service ({address}) refuses: {why}",
+    },
     "card_declined": {
         "fr": "Le paiement a été refusé par la banque.",
         "en": "The payment was declined by the bank.",
@@ -30,7 +44,23 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Un autre paiement a été ouvert entre-temps. Réessayez.",
         "en": "Another checkout was opened meanwhile. Try again.",
     },
+    "stripe_price_differs": {
+        "fr": "La formule {plan} vaut {ours}, son prix {price} chez Stripe {theirs} : elle n'est pas vendue ainsi.",
+        "en": "The plan {plan} is {ours}, its price {price} at Stripe {theirs}: it is not sold like that.",
+    },
+    "stripe_price_missing": {
+        "fr": "La formule {plan} n'est pas vendue : Stripe ne connaît pas son prix {price}.",
+        "en": "The plan {plan} is not sold: Stripe does not know its price {price}.",
+    },
+    "stripe_price_archived": {
+        "fr": "La formule {plan} n'est pas vendue : son prix {price} est archivé chez Stripe.",
+        "en": "The plan {plan} is not sold: its price {price} is archived at Stripe.",
+    },
     # -- subscriptions that Stripe runs
+    "stripe_no_dry_cancel": {
+        "fr": "Stripe facture cet abonnement : ce que sa fin rendrait n'est pas calculé ici.",
+        "en": "Stripe bills this subscription: what its end would give back is not worked out here.",
+    },
     "stripe_no_dry_run": {
         "fr": "Stripe facture cet abonnement : ce qu'un changement coûterait n'est pas calculé ici.",
         "en": "Stripe bills this subscription: what a change would cost is not worked out here.",
@@ -64,6 +94,10 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
         "fr": "Ce n'est pas un événement de Stripe.",
         "en": "This is no event of Stripe's.",
     },
+    "payout_not_found": {
+        "fr": "Aucun virement {id} de Stripe n'est connu ici.",
+        "en": "No payout {id} of Stripe's is known here.",
+    },
     "stripe_event_not_found": {
         "fr": "Aucun événement de Stripe {event} n'est connu ici.",
         "en": "No event {event} of Stripe's is known here.",
@@ -74,8 +108,8 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
     },
     # -- Stripe on loopback
     "stripe_fake_in_production": {
-        "fr": "Le faux Stripe n'encaisse rien : il est refusé en production (BILLING_ENV).",
-        "en": "The fake Stripe takes no money: it is refused in production (BILLING_ENV).",
+        "fr": "Le faux Stripe n'encaisse rien : il est refusé en production. BILLING_ENV=development dit que ce n'en est pas une.",
+        "en": "The fake Stripe takes no money: it is refused in production. BILLING_ENV=development says this is none.",
     },
     "stripe_fake_port_taken": {
         "fr": "Le port {port} ne peut pas être ouvert ; --port en donne un autre, 0 n'importe lequel de libre.",

@@ -9,21 +9,30 @@ from typing import Any
 
 from billing_db import Connection, Row, atomic, execute, execute_many, fetch_all, fetch_one
 from turf_saas.asking_stripe import asking
+from turf_saas.errors import NotFound
 from turf_saas.stripe_objects import Json, cents, currency_of, instant, sid
-from turf_saas.values import instant_text
+from turf_saas.values import UserId, instant_text
 from turf_saas.working import NotYet, Park, Work
 
 READ_JOB = "billing.read_payout"
 MOST = 1_000_000  # lines of one payout
 AGAIN = timedelta(hours=1)
-_OWN = "kind NOT LIKE 'payout%'"  # the payout itself is a line, too
+_OWN = "b.kind NOT LIKE 'payout%'"  # the payout itself is a line, too
+
+
+# What a line is. A dispute's is an adjustment by its type, and is told by what it is about.
+_PART = """CASE WHEN b.kind IN ('charge', 'payment') THEN 'charge'
+                WHEN b.kind LIKE '%refund%' THEN 'refund'
+                WHEN SUBSTR(b.source_id, 1, 3) IN ('dp_', 'du_') THEN 'dispute'
+                WHEN b.kind LIKE '%fee%' THEN 'fee' ELSE 'other' END"""
 
 
 @dataclass(frozen=True)
 class Payout:
-    """refunds_cents and other_cents (disputes, adjustments) are negative where they went out. net: all, less the fees.
+    """refunds, disputes and other (adjustments) are negative where they went out; fees are what Stripe keeps.
 
-    `agrees`: whether that is what was sent; None while its lines are not known.
+    dispute_fees_cents: for disputes, beside the other fees. net: all, less both. `agrees`: whether that is what was
+    sent; None while its lines are not known.
     """
 
     id: str
@@ -35,8 +44,10 @@ class Payout:
     lines: int
     gross_cents: int
     refunds_cents: int
+    disputes_cents: int
     other_cents: int
     fees_cents: int
+    dispute_fees_cents: int
     net_cents: int
     read_at: str | None
 
@@ -45,35 +56,77 @@ class Payout:
         return self.net_cents == self.amount_cents if self.lines else None
 
 
+@dataclass(frozen=True)
+class PayoutLine:
+    """What went into a payout, and which payment here it is of. part: charge, refund, dispute, fee or other."""
+
+    id: str
+    part: str
+    source_id: str | None
+    amount_cents: int
+    fee_cents: int
+    net_cents: int
+    currency: str
+    payment_id: int | None
+    invoice_number: str | None
+    user_id: UserId | None
+    created_at: str
+
+
 def list_payouts(db: Connection, *, limit: int = 20) -> list[Payout]:
     """The newest first."""
-    rows = fetch_all(
-        db,
-        f"""SELECT p.id, p.status, p.currency, p.amount_cents, p.arrives_on, p.failure_code, p.read_at,
-                   COALESCE(b.many, 0) AS lines, COALESCE(b.gross, 0) AS gross_cents,
-                   COALESCE(b.refunds, 0) AS refunds_cents,
-                   COALESCE(b.whole - b.gross - b.refunds, 0) AS other_cents, COALESCE(b.fees, 0) AS fees_cents,
-                   COALESCE(b.whole - b.fees, 0) AS net_cents
-              FROM billing_payouts AS p
-              LEFT JOIN (SELECT payout_id, COUNT(*) AS many, SUM(amount_cents) AS whole, SUM(fee_cents) AS fees,
-                                SUM(CASE WHEN kind IN ('charge', 'payment') THEN amount_cents ELSE 0 END) AS gross,
-                                SUM(CASE WHEN kind LIKE '%refund%' THEN amount_cents ELSE 0 END) AS refunds
-                           FROM billing_balance_transactions WHERE {_OWN} GROUP BY payout_id) AS b
-                     ON b.payout_id = p.id
-             ORDER BY p.created_at DESC, p.id DESC LIMIT :limit""",  # noqa: S608  a constant
-        limit=limit,
-    )
+    rows = fetch_all(db, f"{_SUMMED} ORDER BY p.created_at DESC, p.id DESC LIMIT :limit", limit=limit)
     return [_payout(row) for row in rows]
+
+
+def get_payout(db: Connection, payout_id: str) -> Payout:
+    row = fetch_one(db, f"{_SUMMED} WHERE p.id = :id", id=payout_id)
+    if row is None:
+        raise NotFound("payout_not_found", id=payout_id)
+    return _payout(row)
+
+
+_SUMS = ("gross", "refunds", "disputes", "other", "fees", "dispute_fees", "net")
+_SUMMED = f"""
+    SELECT p.id, p.status, p.currency, p.amount_cents, p.arrives_on, p.failure_code, p.read_at,
+           COALESCE(s.lines, 0) AS lines, {", ".join(f"COALESCE(s.{name}, 0) AS {name}_cents" for name in _SUMS)}
+      FROM billing_payouts AS p
+      LEFT JOIN (SELECT payout_id, COUNT(*) AS lines, SUM(amount_cents - fee_cents) AS net,
+                        SUM(CASE WHEN part = 'charge' THEN amount_cents ELSE 0 END) AS gross,
+                        SUM(CASE WHEN part = 'refund' THEN amount_cents ELSE 0 END) AS refunds,
+                        SUM(CASE WHEN part = 'dispute' THEN amount_cents ELSE 0 END) AS disputes,
+                        SUM(CASE WHEN part = 'other' THEN amount_cents ELSE 0 END) AS other,
+                        SUM(CASE WHEN part = 'dispute' THEN 0 WHEN part = 'fee' THEN fee_cents - amount_cents
+                                 ELSE fee_cents END) AS fees,
+                        SUM(CASE WHEN part = 'dispute' THEN fee_cents ELSE 0 END) AS dispute_fees
+                   FROM (SELECT b.payout_id, b.amount_cents, b.fee_cents, {_PART} AS part
+                           FROM billing_balance_transactions AS b WHERE {_OWN}) AS named
+                  GROUP BY payout_id) AS s ON s.payout_id = p.id"""  # noqa: S608  constants
 
 
 def _payout(row: Row) -> Payout:
     """PostgreSQL sums to a Decimal."""
     values: dict[str, Any] = {name: row[name] for name in Payout.__dataclass_fields__}
-    values |= {name: int(values[name]) for name in _SUMS}
+    values |= {name: int(values[name]) for name in ("lines", *(f"{each}_cents" for each in _SUMS))}
     return Payout(**values)
 
 
-_SUMS = ("lines", "gross_cents", "refunds_cents", "other_cents", "fees_cents", "net_cents")
+def list_lines(db: Connection, payout_id: str) -> list[PayoutLine]:
+    """Of what it is made, the oldest first, as far as it was read."""
+    rows = fetch_all(
+        db,
+        f"""SELECT b.id, {_PART} AS part, b.source_id, b.amount_cents, b.fee_cents, b.net_cents, b.currency,
+                   p.id AS payment_id, i.invoice_number, p.user_id, b.created_at
+              FROM billing_balance_transactions AS b
+              LEFT JOIN billing_payments AS charged ON charged.stripe_charge_id = b.source_id
+              LEFT JOIN billing_refunds AS r ON r.stripe_refund_id = b.source_id
+              LEFT JOIN billing_disputes AS d ON d.stripe_dispute_id = b.source_id
+              LEFT JOIN billing_payments AS p ON p.id = COALESCE(charged.id, r.payment_id, d.payment_id)
+              LEFT JOIN invoices AS i ON i.id = p.invoice_id
+             WHERE b.payout_id = :id AND {_OWN} ORDER BY b.created_at, b.id""",  # noqa: S608  constants
+        id=payout_id,
+    )
+    return [PayoutLine(**{name: row[name] for name in PayoutLine.__dataclass_fields__}) for row in rows]
 
 
 def note(db: Connection, now: datetime, payout_id: str, given: Json, amount: int, status: str) -> None:

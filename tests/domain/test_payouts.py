@@ -59,8 +59,9 @@ def test_charges_refunds_disputes_and_fees_come_to_what_was_sent(db: Connection,
     assert one(db).agrees is None
     work(db, stripe_fake)
     found = one(db)
-    assert (found.gross_cents, found.refunds_cents, found.other_cents) == (12_000, -4_000, -1_000)
-    assert (found.fees_cents, found.net_cents, found.amount_cents) == (175 + 55 + 1_500, 5_270, 5_270)
+    assert (found.gross_cents, found.refunds_cents, found.disputes_cents) == (12_000, -4_000, -1_000)
+    assert (found.fees_cents, found.dispute_fees_cents, found.other_cents) == (175 + 55, 1_500, 0)
+    assert (found.net_cents, found.amount_cents) == (5_270, 5_270)
     assert (found.lines, found.agrees) == (4, True)
     work(db, stripe_fake, 1)
     assert one(db) == found

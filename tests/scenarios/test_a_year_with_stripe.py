@@ -132,7 +132,8 @@ def balances(shop: Shop, user_id: Any) -> None:
     shop.fake.pay_out()
     shop.until("2028-01-08T09:00")
     (payout,) = shop.said("payouts")["payouts"]
-    assert (payout["amount_cents"], payout["fees_cents"], payout["agrees"]) == (23_228, 2_212, True)
+    assert (payout["amount_cents"], payout["fees_cents"], payout["agrees"]) == (23_228, 712, True)
+    assert payout["dispute_fees_cents"] == 1_500
     assert shop.said("verify")["findings"] == 0
     assert shop.said("reconcile", "--dry-run", "--since", "2027-01-01")["steps"] == []
     assert shop.unsettled() == []
