@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from billing_db import Connection, Row, atomic, execute, fetch_one
-from turf_saas import rollover
+from turf_saas import open_checkouts, rollover
 from turf_saas.errors import Conflict
 from turf_saas.plans import Plan
 from turf_saas.settings import Settings
@@ -64,6 +64,7 @@ def offer(db: Connection, now: datetime, settings: Settings, user: User, code: s
     live = rollover.bring_up_to_date(db, now, settings, user.id)
     if live is not None and not gives_way(db, live):
         raise Conflict("subscription_exists")
+    open_checkouts.refuse_awaited(db, now, user.id)
     check_currency(db, user.id, plan)
     if plan.amount_cents == 0:
         return Offer(plan, "setup", 0)

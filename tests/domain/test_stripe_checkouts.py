@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -13,8 +14,10 @@ from tests.conftest import NOW
 from tests.stripe_payloads import AT, Payload, checkout_session, event, is_customer, subscription, tell
 from turf_saas import catalogue, checkouts
 from turf_saas.catalogue import PlanDraft
+from turf_saas.errors import Conflict
 from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import read_settings
+from turf_saas.subscribing import subscribe
 from turf_saas.subscriptions import find_live
 from turf_saas.users import User
 
@@ -93,6 +96,23 @@ def test_a_card_pays_at_once_in_every_order(db: Connection, alice: Person) -> No
         with rehearsal(db, dry_run=True):
             hear(db, *order)
             assert ends(db, alice) == ("complete", "nineteen")
+
+
+def test_who_has_paid_for_one_that_is_not_told_of_yet_pays_for_no_second_one(db: Connection, alice: Person) -> None:
+    user = User(alice.id, 1, "user")
+    hear(db, session("completed", AT, **PAID))
+    assert ends(db, alice) == ("complete", None)
+    day = timedelta(days=1)
+    for begins in (
+        lambda: checkouts.offer(db, NOW + day - timedelta(seconds=1), SETTINGS, user, "nineteen"),
+        lambda: subscribe(db, NOW, SETTINGS, user, "nineteen"),
+    ):
+        with pytest.raises(Conflict, match="checkout_processing"):
+            begins()
+    assert checkouts.offer(db, NOW + day, SETTINGS, user, "nineteen").mode == "subscription"
+    hear(db, told("created", status="active"))
+    hear(db, told("deleted", AT + 60, status="canceled", ended_at=AT + 60))
+    assert checkouts.offer(db, NOW, SETTINGS, user, "nineteen").mode == "subscription"
 
 
 def test_what_is_complete_does_not_expire(db: Connection, alice: Person) -> None:
