@@ -13,6 +13,9 @@ A signal tells once, a mail server may not answer, and a process may die in betw
 down, under a key that says what it is about: whatever is told twice is one row, and one mail. Sending is the other
 half, and may be repeated. A mail whose server died after taking it may go out again: its Message-ID is the same.
 
+Nobody is asked to pay what a card pays by itself. Where a gateway collects, "please pay" waits for two hours: by then
+it is paid, or has failed, and another mail has said so; else it goes out, with the page to pay on.
+
 The data is made in `instance/`, or in the folder that EXAMPLE_FOLDER names.
 """
 
@@ -37,17 +40,18 @@ from turf_saas.money import from_cents
 
 TRIED_AGAIN_AFTER = 600  # seconds: so long a mail is left to whoever has claimed it
 SECONDS_FOR_THE_SERVER = 10
+LOOKED_AT_AFTER = 7200  # seconds: so long a gateway has to collect what was issued
 
 TEXTS = {
     "invoice_issued": {
-        "fr": ("Votre facture {number}", "votre facture {number} de {amount} est à régler avant le {due_on}."),
-        "en": ("Your invoice {number}", "your invoice {number} of {amount} is due on {due_on}."),
+        "fr": ("Votre facture {number}", "votre facture {number} de {amount} est à régler avant le {due_on}{at}."),
+        "en": ("Your invoice {number}", "your invoice {number} of {amount} is due on {due_on}{at}."),
     },
     "credit_note_issued": {
-        "fr": ("Votre avoir {number}", "l'avoir {number} de {amount} corrige votre facture {credited_number}."),
+        "fr": ("Votre avoir {number}", "un avoir de {amount} ({number}) corrige votre facture {credited_number}."),
         "en": (
             "Your credit note {number}",
-            "credit note {number} of {amount} corrects your invoice {credited_number}.",
+            "a credit note of {amount} ({number}) corrects your invoice {credited_number}.",
         ),
     },
     "invoice_paid": {
@@ -76,9 +80,12 @@ TEXTS = {
     "payment_disputed": {
         "fr": (
             "Litige sur {payment}",
-            "un client conteste son paiement de {payment} ({reason}). Répondez dans Stripe.",
+            "un client conteste son paiement de {payment} ({reason}). Répondez dans Stripe{until}.",
         ),
-        "en": ("Dispute of {payment}", "a customer disputes a payment of {payment} ({reason}). Answer it in Stripe."),
+        "en": (
+            "Dispute of {payment}",
+            "a customer disputes a payment of {payment} ({reason}). Answer it in Stripe{until}.",
+        ),
     },
     "dispute_closed": {
         "fr": ("Litige clos : {status}", "le litige sur le paiement de {payment} est clos : {status}."),
@@ -89,6 +96,12 @@ TEXTS = {
         "en": ("Look at this in Stripe", "what Stripe tells does not fit our books: {reason}"),
     },
 }
+ENDS = {
+    "won": "gagné",
+    "lost": "perdu",
+    "warning_closed": "sans suite",
+    "prevented": "évité",
+}  # of a dispute, in French
 GREETING = {"fr": "Bonjour,\n\n{}\n", "en": "Hello,\n\n{}\n"}
 
 billing = Billing()
@@ -118,7 +131,8 @@ def create_tables(path: Path) -> None:
         db.execute(
             """CREATE TABLE IF NOT EXISTS mails (
                    key TEXT PRIMARY KEY, recipient TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
-                   written_at REAL NOT NULL, claimed_at REAL, sent_at REAL, refused TEXT)"""
+                   written_at REAL NOT NULL, due_at REAL NOT NULL, asks_for TEXT,
+                   claimed_at REAL, sent_at REAL, refused TEXT)"""
         )
 
 
@@ -147,8 +161,9 @@ def connect(app: Flask) -> None:
 def when_issued(app: Flask, invoice: Any) -> None:
     if invoice.kind == "credit_note":
         write_to_user(app, "credit_note_issued", invoice.id, invoice.user_id, invoice=invoice)
-    elif invoice.due_cents:  # else account credit has paid it: invoice_paid tells that
-        write_to_user(app, "invoice_issued", invoice.id, invoice.user_id, invoice=invoice)
+    elif invoice.due_cents and invoice.kind != "stripe":  # else it is paid, or Stripe charges a card: that is told
+        wait = LOOKED_AT_AFTER if app.extensions["billing"].settings.collects else 0
+        write_to_user(app, "invoice_issued", invoice.id, invoice.user_id, invoice=invoice, wait=wait)
 
 
 def when_paid(app: Flask, invoice: Any, payment: Any) -> None:  # noqa: ARG001  as the signal gives it
@@ -156,11 +171,23 @@ def when_paid(app: Flask, invoice: Any, payment: Any) -> None:  # noqa: ARG001  
 
 
 def when_failed(app: Flask, invoice: Any, attempt: Any) -> None:
+    drop_asking(app, invoice)
     write_to_user(app, "payment_failed", attempt.id, invoice.user_id, invoice=invoice)
 
 
 def when_to_be_confirmed(app: Flask, invoice: Any, attempt: Any) -> None:
+    drop_asking(app, invoice)
     write_to_user(app, "payment_action_required", attempt.id, invoice.user_id, invoice=invoice)
+
+
+def drop_asking(app: Flask, invoice: Any) -> None:
+    """What says that a card was tried says where to pay, too: "please pay" is not sent beside it."""
+    with database(app) as db:
+        db.execute(
+            """UPDATE mails SET refused = 'another mail says so'
+                WHERE key = ? AND asks_for IS NOT NULL AND sent_at IS NULL""",
+            (f"invoice_issued:{invoice.id}",),
+        )
 
 
 def when_refunded(app: Flask, payment: Any, refund: Any) -> None:
@@ -173,11 +200,11 @@ def when_a_refund_failed(app: Flask, payment: Any, refund: Any) -> None:
 
 
 def when_disputed(app: Flask, payment: Any, dispute: Any) -> None:
-    write_to_owner(app, "payment_disputed", dispute.id, payment=payment, reason=dispute.reason)
+    write_to_owner(app, "payment_disputed", dispute.id, payment=payment, dispute=dispute)
 
 
 def when_a_dispute_is_closed(app: Flask, payment: Any, dispute: Any) -> None:
-    write_to_owner(app, "dispute_closed", dispute.id, payment=payment, status=dispute.status)
+    write_to_owner(app, "dispute_closed", dispute.id, payment=payment, dispute=dispute)
 
 
 def when_it_does_not_add_up(app: Flask, event: Any, reason: str, invoice: Any) -> None:  # noqa: ARG001
@@ -202,9 +229,17 @@ def write(app: Flask, key: str, recipient: str, kind: str, language: str, facts:
     subject, body = (text.format(**words_of(facts, language)) for text in TEXTS[kind][language])
     with database(app) as db:
         db.execute(
-            """INSERT INTO mails (key, recipient, subject, body, written_at) VALUES (?, ?, ?, ?, ?)
-               ON CONFLICT DO NOTHING""",
-            (key, recipient, subject, GREETING[language].format(body), time.time()),
+            """INSERT INTO mails (key, recipient, subject, body, written_at, due_at, asks_for)
+               VALUES (:key, :recipient, :subject, :body, :now, :now + :wait, :asks_for) ON CONFLICT DO NOTHING""",
+            {
+                "key": key,
+                "recipient": recipient,
+                "subject": subject,
+                "body": GREETING[language].format(body),
+                "now": time.time(),
+                "wait": facts.get("wait", 0),
+                "asks_for": facts["invoice"].number if facts.get("wait") else None,
+            },
         )
 
 
@@ -215,15 +250,29 @@ def words_of(facts: dict[str, Any], language: str) -> dict[str, Any]:
             words[name] = money(facts[name].amount_cents, facts[name].currency, language)
     if "invoice" in facts:
         invoice = facts["invoice"]
-        words["number"], words["credited_number"], words["due_on"] = (
-            invoice.number,
-            invoice.credited_number,
-            invoice.due_on,
-        )
-        words["amount"] = money(invoice.amount_cents, invoice.currency, language)
+        words["number"], words["credited_number"] = invoice.number, invoice.credited_number
+        words["due_on"] = day(invoice.due_on, language)
+        words["amount"] = money(abs(invoice.amount_cents), invoice.currency, language)
+        words["at"] = PLACE if facts.get("wait") else ""
         words["due"] = money(invoice.due_cents, invoice.currency, language)
         words["link"] = invoice.payment_url or "-"
+    if "dispute" in facts:
+        dispute = facts["dispute"]
+        words["reason"], words["status"] = dispute.reason or "-", ENDS.get(dispute.status, dispute.status)
+        until = {"fr": " avant le {}", "en": " before {}"}[language]
+        words["until"] = until.format(day(dispute.evidence_due_at, language)) if dispute.evidence_due_at else ""
     return words
+
+
+PLACE = "{page}"  # where the page to pay on will stand, once it is there
+
+
+def day(text: str | None, language: str) -> str:
+    """Of a date or an instant: 02/07/2030 in French, 2030-07-02 in English."""
+    if not text:
+        return "-"
+    year, month, number = text[:10].split("-")
+    return f"{number}/{month}/{year}" if language == "fr" else text[:10]
 
 
 def money(cents: int, currency: str, language: str) -> str:
@@ -260,8 +309,11 @@ def send_waiting(app: Flask) -> int:
         mail = claim(app)
         if mail is None:
             return sent
+        body = mail["body"] if mail["asks_for"] is None else look(app, mail)
+        if body is None:
+            continue
         try:
-            send(app, message(app, mail))
+            send(app, message(app, mail, body))
         except smtplib.SMTPRecipientsRefused as refused:  # this address will not do: the others go on
             note(app, mail["key"], refused=str(refused)[:500])
         except BaseException:
@@ -272,12 +324,27 @@ def send_waiting(app: Flask) -> int:
             sent += 1
 
 
+def look(app: Flask, mail: sqlite3.Row) -> str | None:
+    """What "please pay" says by now. None: nothing is due any more, or its gateway does not have it yet,
+    and it is looked at again.
+    """
+    with app.app_context():
+        invoice = billing.get_invoice(mail["asks_for"])
+    if not invoice.due_cents:
+        note(app, mail["key"], refused="nobody has to be asked")
+        return None
+    if invoice.payment_url is None:
+        note(app, mail["key"], due_at=time.time() + LOOKED_AT_AFTER)
+        return None
+    return str(mail["body"]).replace(PLACE, f" : {invoice.payment_url}")
+
+
 def claim(app: Flask) -> sqlite3.Row | None:
     """The oldest that nobody is sending. One statement: of two senders one has it."""
     with database(app) as db:
         rows = db.execute(
             """UPDATE mails SET claimed_at = :now
-                WHERE key = (SELECT key FROM mails WHERE sent_at IS NULL AND refused IS NULL
+                WHERE key = (SELECT key FROM mails WHERE sent_at IS NULL AND refused IS NULL AND due_at <= :now
                                 AND (claimed_at IS NULL OR claimed_at < :now - :again)
                               ORDER BY written_at, key LIMIT 1)
             RETURNING *""",
@@ -292,19 +359,19 @@ def note(app: Flask, key: str, **what: Any) -> None:
         db.execute(f"UPDATE mails SET {name} = ? WHERE key = ?", (value, key))
 
 
-def message(app: Flask, mail: sqlite3.Row) -> EmailMessage:
+def message(app: Flask, mail: sqlite3.Row, body: str) -> EmailMessage:
     made = EmailMessage()
     made["From"] = app.config["MAIL_FROM"] or "billing@example.com"
     made["To"] = mail["recipient"]
     made["Subject"] = mail["subject"]
     made["Message-ID"] = f"<{hashlib.sha256(mail['key'].encode()).hexdigest()[:32]}@billing.example>"
-    made.set_content(mail["body"])
+    made.set_content(body)
     return made
 
 
 def send(app: Flask, mail: EmailMessage) -> None:
     if not app.config["MAIL_SERVER"]:
-        print(mail)
+        print(f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{mail.get_content()}")
         return
     host, _, port = app.config["MAIL_SERVER"].partition(":")
     with smtplib.SMTP(host, int(port or 25), timeout=SECONDS_FOR_THE_SERVER) as server:

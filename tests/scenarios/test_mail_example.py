@@ -17,7 +17,9 @@ from flask import Flask
 from api_v1 import Billing, signals
 from api_v1.runtime import current_runtime
 from examples import mail as example
+from tests.issued import ISSUED_AT
 from tests.smtp import REFUSED, MailServer, mail_server
+from turf_saas import gateway_invoices
 from turf_saas.clock import set_clock
 from turf_saas.demo import SELLER
 from turf_saas.invoices import Invoice
@@ -101,12 +103,12 @@ def test_each_reads_of_his_invoice_in_his_language_once(app: Flask, billing: Bil
         (
             "nina@example.com",
             "Votre avoir FACT-203006-0003",
-            f"l'avoir FACT-203006-0003 de -12,00 EUR corrige votre facture {hers.number}.",
+            f"un avoir de 12,00 EUR (FACT-203006-0003) corrige votre facture {hers.number}.",
         ),
         (
             "nina@example.com",
             "Votre facture FACT-203006-0001",
-            "votre facture FACT-203006-0001 de 57,60 EUR est à régler avant le 2030-07-02.",
+            "votre facture FACT-203006-0001 de 57,60 EUR est à régler avant le 02/07/2030.",
         ),
         (
             "tom@example.com",
@@ -128,7 +130,7 @@ def made(kind: Any, **given: Any) -> Any:
 
 PAYMENT = made(Payment, id=3, user_id=NINA, amount_cents=5_760, currency="EUR")
 REFUND = made(Refund, id=4, user_id=NINA, amount_cents=1_200, currency="EUR")
-DISPUTE = made(Dispute, id=5, reason="fraudulent", status="lost")
+DISPUTE = made(Dispute, id=5, reason="fraudulent", status="lost", evidence_due_at="2030-06-01T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,13 @@ DISPUTE = made(Dispute, id=5, reason="fraudulent", status="lost")
     [
         (signals.payment_refunded, {"refund": REFUND}, "nina@", "nous vous remboursons 12,00 EUR ; comptez"),
         (signals.refund_failed, {"refund": REFUND}, "nina@", "12,00 EUR n'ont pas pu vous être remboursés"),
-        (signals.payment_disputed, {"dispute": DISPUTE}, "owner@", "conteste son paiement de 57,60 EUR (fraudulent)"),
-        (signals.dispute_closed, {"dispute": DISPUTE}, "owner@", "sur le paiement de 57,60 EUR est clos : lost."),
+        (
+            signals.payment_disputed,
+            {"dispute": DISPUTE},
+            "owner@",
+            "de 57,60 EUR (fraudulent). Répondez dans Stripe avant le 01/06/2030.",
+        ),
+        (signals.dispute_closed, {"dispute": DISPUTE}, "owner@", "sur le paiement de 57,60 EUR est clos : perdu."),
     ],
     ids=lambda one: getattr(one, "name", ""),
 )
@@ -167,8 +174,56 @@ def test_each_failed_try_is_mailed_with_the_page_to_pay_on(app: Flask, billing: 
     assert told == [
         *[f"{failed}https://invoice.stripe.com/i/1"] * 2,
         f"votre banque demande une confirmation pour la facture {invoice.number} : https://invoice.stripe.com/i/1",
-        f"votre facture {invoice.number} de 57,60 EUR est à régler avant le 2030-07-02.",
+        f"votre facture {invoice.number} de 57,60 EUR est à régler avant le 02/07/2030.",
     ]
+
+
+def test_nobody_is_asked_to_pay_what_a_gateway_collects_by_itself(
+    app: Flask, tmp_path: Path, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four that are issued one is paid, one was refused, one waits for its payer, one is not there yet."""
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_test_of_nobody")
+    app = example.create_app(tmp_path / "collected")
+    with app.app_context():
+        at(5, 20)
+        ask_only_whom_it_concerns(app, example.billing, server)
+
+
+def ask_only_whom_it_concerns(app: Flask, billing: Billing, server: MailServer) -> None:
+    users = [enter(app, f"{name}@example.com", "fr") for name in ("paid", "refused", "open", "late")]
+    paid, refused, waits, _late = bill(billing, *users)
+    assert example.send_waiting(app) == 0
+    billing.record_payment(paid.number, 5_760)
+    signals.send(app, signals.payment_failed, invoice=refused, attempt=made(Attempt, id=1))
+    db = current_runtime().db()
+    assert gateway_invoices.move(db, ISSUED_AT, waits.id, "open", seen=("waiting",), hosted_url="https://pay.example/3")
+    with example.database(app) as mails:
+        mails.execute("UPDATE mails SET due_at = 0")
+    assert example.send_waiting(app) == 3
+    assert [(mail[0], mail[2]) for mail in sorted(map(read, server.taken))] == [
+        (
+            "open@example.com",
+            f"votre facture {waits.number} de 57,60 EUR est à régler avant le 02/07/2030 : https://pay.example/3.",
+        ),
+        ("paid@example.com", f"votre facture {paid.number} de 57,60 EUR est payée. Merci."),
+        (
+            "refused@example.com",
+            f"le paiement de la facture {refused.number} (57,60 EUR) a été refusé. Pour la régler : -",
+        ),
+    ]
+    assert waiting(app) == 1
+
+
+def test_without_a_server_a_mail_is_printed_to_be_read(
+    app: Flask, billing: Billing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [invoice] = bill(billing, NINA)
+    app.config["MAIL_SERVER"] = ""
+    assert example.send_waiting(app) == 1
+    said = f"votre facture {invoice.number} de 57,60 EUR est à régler avant le 02/07/2030."
+    assert capsys.readouterr().out == (
+        f"To: nina@example.com\nSubject: Votre facture {invoice.number}\n\nBonjour,\n\n{said}\n\n"
+    )
 
 
 def test_what_does_not_add_up_is_mailed_to_the_owner_once(app: Flask, server: MailServer) -> None:
