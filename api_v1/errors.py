@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from flask import Flask, Response, current_app, got_request_exception, request
@@ -15,6 +16,7 @@ from billing_db import DatabaseBusy, DatabaseError, DatabaseRefused, DatabaseUna
 from turf_saas import errors, gateways
 from turf_saas.admission import QuotaExceeded
 from turf_saas.messages import LOCALES, say
+from turf_saas.values import plain
 
 RETRY_SECONDS = 1
 NOT_SOON_SECONDS = 60
@@ -77,9 +79,21 @@ def _refused(error: errors.BillingError) -> Response:
         headers |= refusal_headers(error)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:  # somebody has to configure or to migrate
+    if isinstance(error, gateways.GatewayFailed):
+        _log_gateway(error)
+    if status == 503 or isinstance(error, gateways.GatewayDown):  # 503: somebody has to configure or to migrate
         headers["Retry-After"] = str(NOT_SOON_SECONDS)
     return json_response(body, status, headers)
+
+
+def _log_gateway(error: gateways.GatewayFailed) -> None:
+    """Its own words are for whoever runs the app: the caller is not told them."""
+    down = isinstance(error, gateways.GatewayDown)
+    says = "the payment service did not do it" if down else "the payment service refuses it"
+    why = plain(error, most=gateways.MAX_DETAIL)
+    current_app.logger.log(
+        logging.WARNING if down else logging.ERROR, "billing: %s %s: %s: %s", request.method, request.path, says, why
+    )
 
 
 def _fault_of_a_field(error: errors.BillingError) -> list[errors.Fault]:

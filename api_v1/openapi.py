@@ -39,12 +39,13 @@ REFUSALS = {
     415: ("NotJson", "The body is not uncompressed application/json in UTF-8"),
     422: ("Invalid", "Values are not acceptable; `errors` names them all"),
     429: ("TooMany", "Too often or too much"),
-    502: ("GatewayFailed", "The payment service did not do it, or did not answer"),
+    502: ("GatewayFailed", "The payment service did not do it now (`gateway_failed`), or refuses it for good"),
     503: ("Unavailable", "The database is busy or not ready"),
 }
 REFUSAL_HEADERS: dict[int, dict[str, tuple[str, Json]]] = {
     401: {"WWW-Authenticate": ("How to say who is asking", {"type": "string"})},
     429: {"Retry-After": ("Seconds after which it may be tried again", {"type": "integer", "minimum": 0})},
+    502: {"Retry-After": ("With `gateway_failed`: seconds until it may be tried", {"type": "integer", "minimum": 0})},
     503: {"Retry-After": ("Seconds after which it may be tried again", {"type": "integer", "minimum": 0})},
 }
 SECONDS: Json = {"type": "integer", "minimum": 0}
@@ -305,7 +306,7 @@ def _refusal(status: int, description: str) -> Json:
         "content": {"application/json": {"schema": {"$ref": REF.format(model="Error")}}},
     }
     headers = {
-        name: {"description": text, "schema": schema}
+        name: {"description": text, "schema": schema, **({"required": False} if status == 502 else {})}
         for name, (text, schema) in REFUSAL_HEADERS.get(status, {}).items()
     }
     return {**found, "headers": headers} if headers else found

@@ -158,6 +158,12 @@ def list_open(db: Connection, user_id: UserId) -> list[GatewayInvoice]:
     return list(map(_of, rows))
 
 
+def has_failed(db: Connection, user_id: UserId, by: datetime) -> bool:
+    """Whether a charge of one that is open had failed by then: what he pays with since may be better."""
+    until = instant_text(by)
+    return any(each.first_failed_at is not None and each.first_failed_at <= until for each in list_open(db, user_id))
+
+
 def hold_waiting(db: Connection, user_id: UserId) -> list[GatewayInvoice]:
     """The user's that are not at their gateway yet; nobody else sends them until the caller's transaction ends."""
     waits = " FOR UPDATE" if engine(db) == "postgresql" else ""

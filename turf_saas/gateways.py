@@ -14,6 +14,7 @@ from turf_saas.invoice_documents import DocumentLine
 from turf_saas.invoices import Invoice
 
 MANUAL, STRIPE, FAKE, HOST = "manual", "stripe", "fake", "host"
+STRIPE_ADDRESS = "https://api.stripe.com"
 MAX_DETAIL = 500
 _SECRET = re.compile(r"\b(?:sk|rk|pk|whsec|ek)_\S+")
 
@@ -21,8 +22,8 @@ _SECRET = re.compile(r"\b(?:sk|rk|pk|whsec|ek)_\S+")
 class GatewayFailed(BillingError):
     """The gateway did not do it. reason: its own code for why; detail: what it said, for whoever looks after it."""
 
-    def __init__(self, reason: str = "unknown", detail: str = "") -> None:
-        super().__init__("gateway_failed")
+    def __init__(self, code: str, reason: str, detail: str) -> None:
+        super().__init__(code)
         self.reason = reason
         self.detail = without_secrets(detail)
 
@@ -37,7 +38,7 @@ class GatewayDown(GatewayFailed):
     """
 
     def __init__(self, reason: str = "unreachable", detail: str = "", *, status: int = 0, stored: bool = False) -> None:
-        super().__init__(reason, detail)
+        super().__init__("gateway_failed", reason, detail)
         self.status = status
         self.stored = stored
 
@@ -51,7 +52,7 @@ class GatewayRefused(GatewayFailed):
     """It was not done, and the same will be refused again. of_key: because of the key that asks, not of what."""
 
     def __init__(self, reason: str = "refused", detail: str = "", *, status: int = 400) -> None:
-        super().__init__(reason, detail)
+        super().__init__("gateway_refused", reason, detail)
         self.status = status
 
     @property
@@ -60,7 +61,8 @@ class GatewayRefused(GatewayFailed):
 
     @property
     def missing(self) -> bool:
-        return self.status == 404
+        """Whether there is no such thing. What a test key cannot see, and is there with a live one, is not missing."""
+        return self.status == 404 and "exists in live mode" not in self.detail
 
 
 class CardDeclined(Conflict):

@@ -13,6 +13,7 @@ from turf_saas.values import instant_text, plain
 
 Status = Literal["received", "applied", "ignored", "deferred", "mismatch", "failed"]
 STATUSES: tuple[Status, ...] = ("applied", "ignored", "deferred", "mismatch", "failed")
+SETTLED = ("applied", "ignored")
 PARKED = "failed"
 FORGOTTEN_AT_ONCE = 100_000  # a day
 MAX_WHY = 400
@@ -47,13 +48,15 @@ _FROM = """SELECT e.id, e.stripe_event_id, e.event_type AS type, r.status, r.obj
 def list_events(
     db: Connection, *, status: str | None = None, kind: str | None = None, limit: int = 50
 ) -> list[ReceivedEvent]:
-    """The newest first. kind: `invoice.paid`, or `invoice.` for all of that beginning."""
-    given = {"status": status, "kind": kind}
-    wanted = {"status": "r.status = :status", "kind": "substr(e.event_type, 1, length(:kind)) = :kind"}
-    if kind is not None and not kind.endswith("."):
-        wanted["kind"] = "e.event_type = :kind"
+    """The newest first. kind: `invoice.paid`, or `invoice` (`invoice.`) for all of that group."""
+    group = f"{kind.rstrip('.')}." if kind else None
+    given = {"status": status, "kind": kind or None, "group": group}
+    wanted = {
+        "status": "r.status = :status",
+        "kind": "(e.event_type = :kind OR substr(e.event_type, 1, length(:group)) = :group)",
+    }
     params = {name: value for name, value in given.items() if value is not None}
-    conditions = " AND ".join(["1 = 1", *(wanted[name] for name in params)])
+    conditions = " AND ".join(["1 = 1", *(wanted[name] for name in wanted if name in params)])
     rows = fetch_all(db, f"{_FROM} WHERE {conditions} ORDER BY r.event_id DESC LIMIT :limit", limit=limit, **params)
     return list(map(_event, rows))
 

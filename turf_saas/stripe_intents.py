@@ -20,7 +20,7 @@ def succeeded(db: Connection, now: datetime, settings: Settings, event: Event) -
     """The money itself is noted by its invoice's word; here the payment learns by which charge it came."""
     charge_id = sid(event.object.get("latest_charge"))
     if stripe_payments.recognize(db, event.object_id, charge_id) is None:
-        return NOT_OURS
+        return ignored("no payment is known by it yet: that of an invoice comes with the invoice's own event")
     return applied(known=(charge_id,) if charge_id is not None else ())
 
 

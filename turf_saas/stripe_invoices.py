@@ -187,7 +187,7 @@ def _find(db: Connection, now: datetime, settings: Settings, event: Event) -> _F
             return ignored("no customer of ours")
         invoice = stripe_run_invoices.find_or_issue(db, now, settings, event)
         if invoice is None:  # not "ignored": its payments are ours
-            return Outcome("applied", "nothing is to be issued for it", (), _known(event))
+            return Outcome("applied", stripe_run_invoices.why_none(event.object), (), _known(event))
     if invoice is None:
         return NOT_OURS
     is_new = invoice.kind == "stripe" and gateway_invoices.find(db, invoice.id) is None

@@ -61,6 +61,11 @@ def find_or_issue(db: Connection, now: datetime, settings: Settings, event: Even
         return found if found is not None else _issue(db, now, settings, customer, subscription, given)
 
 
+def why_none(given: Json) -> str:
+    """Of one for which find_or_issue gives none."""
+    return "nothing is issued for it" if given.get("status") == "paid" else "nothing is issued for it before it is paid"
+
+
 def _subscription_of(db: Connection, given: Json) -> Subscription | None:
     """None: of none, of one that never began, or of one that has not begun and is not paid by this."""
     stripe_id = subscription_id_of(given)

@@ -54,7 +54,8 @@ def reconcile(since: datetime | None, as_json: bool, dry_run: bool) -> None:
 
 
 def _lines(done: Reconciled, *, dry_run: bool) -> Iterator[str]:
-    yield from map(_line, done.steps)
+    for step in done.steps:
+        yield _line(step, dry_run=dry_run)
     for kind in done.unread:
         yield f"not read: {kind} (a permission that the key lacks, or more than is read at once: see --since)"
     mended = sum(step.result == "mended" for step in done.steps)
@@ -62,5 +63,6 @@ def _lines(done: Reconciled, *, dry_run: bool) -> Iterator[str]:
     yield f"{mended} {would}, {len(done.left)} left to be looked at" if done.steps else "all of it agrees"
 
 
-def _line(step: Step) -> str:
-    return f"{step.result:<8}{step.kind} {step.object_id}: {step.sentence}"
+def _line(step: Step, *, dry_run: bool) -> str:
+    result = f"would be {step.result}" if dry_run and step.result != "left" else step.result
+    return f"{result:<{17 if dry_run else 9}}{step.kind} {step.object_id}: {step.sentence}"

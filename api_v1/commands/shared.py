@@ -15,9 +15,11 @@ from api_v1.runtime import Runtime, current_runtime
 from billing_db import DatabaseError
 from turf_saas import accounts
 from turf_saas.errors import BillingError
+from turf_saas.gateways import MAX_DETAIL, STRIPE_ADDRESS, GatewayDown, GatewayFailed
 from turf_saas.messages import say
 from turf_saas.usage_check import Progress, silent
 from turf_saas.users import User
+from turf_saas.values import plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,12 +34,25 @@ def in_one_sentence(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except GatewayFailed as failed:
+            raise click.ClickException(_why(failed)) from None
         except BillingError as error:
             raise click.ClickException(say(error.sentence, current_runtime().settings.locale, **error.params)) from None
         except DatabaseError as error:
             raise click.ClickException(str(error)) from None
 
     return run  # type: ignore[return-value]
+
+
+def _why(failed: GatewayFailed) -> str:
+    """Who types commands runs the app: he is told in the gateway's own words, and who was asked."""
+    settings = current_runtime().settings
+    return say(
+        "gateway_does_not_answer" if isinstance(failed, GatewayDown) else "gateway_says_no",
+        settings.locale,
+        address=settings.stripe_api_base or STRIPE_ADDRESS,
+        why=plain(failed, most=MAX_DETAIL),
+    )
 
 
 def show(answer: Any, as_json: bool, lines: Iterable[str]) -> None:

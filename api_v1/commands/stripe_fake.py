@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from urllib.parse import urlsplit
 
 import click
 
@@ -17,6 +18,7 @@ from turf_saas.errors import Conflict, Forbidden
 
 SECRET = "whsec_of_the_fake"  # noqa: S105  not a secret: it is printed, and signs what never leaves the machine
 KEY = "sk_test_fake"
+WHERE_TO = ("BILLING_STRIPE_SUCCESS_URL", "BILLING_STRIPE_CANCEL_URL", "BILLING_STRIPE_RETURN_URL")
 OUR_WEBHOOK = "http://127.0.0.1:5000/api/v1/billing/webhooks/stripe"
 
 
@@ -27,7 +29,7 @@ OUR_WEBHOOK = "http://127.0.0.1:5000/api/v1/billing/webhooks/stripe"
 @as_json
 @in_one_sentence
 def stripe_fake(port: int, webhook: str, secret: str, as_json: bool) -> None:
-    """Serve Stripe on 127.0.0.1, in memory, until Ctrl-C. Refused in production (BILLING_ENV)."""
+    """Serve Stripe on 127.0.0.1, in memory, until Ctrl-C. Not in production: BILLING_ENV=development beside it."""
     from api_v1.stripe_fake import StripeFake, is_on_this_machine
 
     if current_runtime().settings.production:
@@ -40,7 +42,9 @@ def stripe_fake(port: int, webhook: str, secret: str, as_json: bool) -> None:
         raise Conflict("stripe_fake_port_taken", port=port) from None
     with fake, _until_told_to_end():
         fake.add_endpoint(webhook, secret)
+        target = urlsplit(webhook)
         settings = {"STRIPE_SECRET_KEY": KEY, "BILLING_STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": secret}
+        settings |= dict.fromkeys(WHERE_TO, f"{target.scheme}://{target.netloc}/")
         lines = [
             f"Stripe on loopback answers at {fake.url}, and posts events to {webhook}. Point the app at it with",
             " ".join(f"{name}={value}" for name, value in settings.items()),

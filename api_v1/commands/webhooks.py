@@ -14,7 +14,7 @@ from api_v1.commands.shared import as_json, dry_run, in_one_sentence, show
 from api_v1.runtime import current_runtime
 from api_v1.telling import tell_notices
 from turf_saas import received_events, stripe_inbox
-from turf_saas.errors import BillingError
+from turf_saas.errors import BillingError, Conflict
 from turf_saas.messages import say
 from turf_saas.received_events import STATUSES, ReceivedEvent
 from turf_saas.rehearsal import rehearsal
@@ -26,7 +26,7 @@ billing_bp.cli.add_command(webhooks)
 
 @webhooks.command("list")
 @click.option("--status", type=click.Choice(STATUSES), default=None, help="Only these; failed: parked.")
-@click.option("--type", "kind", default=None, help="Only these: invoice.paid, or invoice. for all that begin so.")
+@click.option("--type", "kind", default=None, help="Only these: invoice.paid, or invoice for all of them.")
 @click.option("--limit", "most", type=click.IntRange(1, 1000), default=20, show_default=True)
 @as_json
 @in_one_sentence
@@ -76,7 +76,7 @@ def replay(events: tuple[str, ...], parked: bool, as_json: bool, dry_run: bool) 
     answers = [_replay(one, dry_run) for one in chosen]
     lines = [f"{one['id']}  {one['stripe_event_id']}  {one['result']}  {one['note'] or ''}".rstrip() for one in answers]
     show({"dry_run": dry_run, "events": answers}, as_json, [*lines, f"{len(answers)} tried"])
-    if any(one["status"] not in ("applied", "ignored") for one in answers):
+    if any(one["status"] not in received_events.SETTLED for one in answers):
         click.get_current_context().exit(1)
 
 
@@ -88,12 +88,21 @@ def _replay(event: ReceivedEvent, dry_run: bool) -> dict[str, Any]:
         with rehearsal(db, dry_run=dry_run):
             received = stripe_inbox.replay(db, runtime.now(), runtime.settings, event.id)
             after = received_events.get_event(db, str(event.id))
+    except Conflict as settled:  # since it was chosen: one that was tried before it has settled it, or a webhook
+        after = received_events.get_event(db, str(event.id))
+        if event.status in received_events.SETTLED or after.status not in received_events.SETTLED:
+            return _refused(event, settled)
+        return {**asdict(after), "result": after.status}
     except BillingError as error:
-        said = say(error.sentence, runtime.settings.locale, **error.params)
-        return {**asdict(event), "status": "refused", "result": "refused", "note": said}
+        return _refused(event, error)
     if not dry_run:
         tell_notices(runtime, received.notices)
     return {**asdict(after), "result": after.status}
+
+
+def _refused(event: ReceivedEvent, error: BillingError) -> dict[str, Any]:
+    said = say(error.sentence, current_runtime().settings.locale, **error.params)
+    return {**asdict(event), "status": "refused", "result": "refused", "note": said}
 
 
 @webhooks.command("dismiss")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
+
+from flask import current_app
 
 from api_v1 import schemas_stripe as shapes
 from api_v1.routing import route
@@ -13,6 +16,8 @@ from turf_saas import stripe_gateway, stripe_inbox
 from turf_saas.errors import Malformed, Unavailable
 
 MAX_EVENT = 256 * 1024
+REFUSED_AT = "billing.webhook_refused_at"
+TOLD_EVERY = timedelta(minutes=1)
 
 
 @route(
@@ -37,12 +42,21 @@ def stripe_webhook() -> Any:
     raw = read_raw(MAX_EVENT)
     header = current_request().headers.get("Stripe-Signature")
     if not stripe_gateway.is_signed(raw, header, secrets, runtime.real_now(), tolerance=tolerance):
+        _log_refused(runtime.real_now())
         raise Malformed("stripe_signature_invalid")
     text = raw.decode()
     event = stripe_inbox.read_event(text)
     received = stripe_inbox.receive(runtime.db(), runtime.now(), runtime.settings, event, text)
     tell_notices(runtime, received.notices)
     return shapes.WebhookAnswer(status="ok", result=received.result)
+
+
+def _log_refused(now: datetime) -> None:
+    """A sentence a minute in each process: anybody may post here, and nothing that he posts is in it."""
+    last = current_app.extensions.get(REFUSED_AT)
+    if last is None or not timedelta(0) <= now - last < TOLD_EVERY:
+        current_app.extensions[REFUSED_AT] = now
+        current_app.logger.warning("billing: webhook refused: its signature fits no secret of STRIPE_WEBHOOK_SECRET")
 
 
 @route(

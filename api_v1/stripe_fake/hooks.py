@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +27,33 @@ def serve(fake: StripeFake, handler: Handler, name: str, raw: bytes) -> None:
         handler.answer(404, {"error": f"there is no hook {name}; there are {', '.join(sorted({*POSTED, *LOOKED_AT}))}"})
         return
     try:
-        given = json.loads(raw or b"{}")
-        done = hook(fake, dict(given))
-    except (Refused, ValueError, TypeError, KeyError, AssertionError) as error:
-        handler.answer(400, {"error": f"{type(error).__name__}: {error}"})
+        done = hook(fake, _given(raw))
+    except KeyError as missing:
+        handler.answer(400, {"error": f"{name} lacks {missing.args[0]}"})
+    except TypeError as wrong:  # Python's own sentence names what is missing, or what there is no such thing as
+        handler.answer(400, {"error": f"{name}: {_CALLED.sub('', str(wrong))}"})
+    except (Refused, ValueError, AssertionError) as error:
+        handler.answer(400, {"error": f"{name}: {error}"})
     else:
         handler.answer(200, {"done": done})
 
 
-def _fault(fake: StripeFake, given: Obj) -> str:
-    return repr(fake.fault(**given))
+_CALLED = re.compile(r"^[\w.]+\(\) ")
+
+
+def _given(raw: bytes) -> Obj:
+    try:
+        given = json.loads(raw or b"{}")
+    except ValueError:
+        raise ValueError("the body is no JSON") from None
+    if not isinstance(given, dict):
+        raise ValueError("the body is no JSON object")
+    return given
+
+
+def _fault(fake: StripeFake, given: Obj) -> Obj:
+    fault = fake.fault(**given)
+    return {each.name: getattr(fault, each.name) for each in fields(fault) if each.init}
 
 
 def _endpoint(fake: StripeFake, given: Obj) -> Obj:
@@ -86,6 +104,7 @@ POSTED: dict[str, Hook] = {
 LOOKED_AT: dict[str, Hook] = {
     "requests": _requests,
     "events": lambda fake, given: fake.events,
+    "objects": lambda fake, given: fake.objects,
     "deliveries": lambda fake, given: _delivered(fake.deliveries),
     "clock": lambda fake, given: fake.now.isoformat(),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from api_v1.stripe_fake import cards, checkout, collecting, subscription_changes
 from api_v1.stripe_fake.errors import Refused
 from api_v1.stripe_fake.rendering import Obj
+from turf_saas.money import from_cents, is_currency
 
 if TYPE_CHECKING:
     from api_v1.stripe_fake.fake import StripeFake
@@ -71,7 +72,9 @@ def _chosen(form: dict[str, str]) -> str:
 
 
 def _money(amount: int | None, currency: str | None) -> str:
-    return f"{amount or 0} {currency or ''}".strip() + " (smallest unit)"
+    """25.68 EUR. A session that only asks for a card has no currency, and costs nothing."""
+    code = (currency or "").upper()
+    return f"{from_cents(amount or 0, code)} {code}" if is_currency(code) else "Nothing is charged now."
 
 
 # -- checkout ----------------------------------------------------------------------------------------------
@@ -103,10 +106,15 @@ def _portal(fake: StripeFake, session_id: str) -> str:
     session = fake.world.get("billing_portal.session", session_id)
     rows = []
     for each in fake.world.all("subscription", customer=session["customer"]):
-        names = ", ".join(str(item["price"]["product"]) for item in each["items"]["data"])
+        names = ", ".join(_product_name(fake, item["price"]["product"]) for item in each["items"]["data"])
         rows.append(f"<li>{escape(names)}: {each['status']}{_choice(each)}</li>")
     back = f'<p><a href="{escape(session["return_url"])}">Back</a></p>' if session["return_url"] else ""
     return _page("Your subscriptions", f"<ul>{''.join(rows)}</ul><h2>Card</h2>{_cards('Use')}{back}")
+
+
+def _product_name(fake: StripeFake, product_id: str) -> str:
+    known = fake.world.objects.get(product_id)
+    return str(known["name"] if known is not None else product_id)
 
 
 def _choice(subscription: Obj) -> str:

@@ -359,7 +359,13 @@ def test_without_stripe_or_with_a_stripe_that_does_not_answer_it_is_refused(
     world.fake.down = True
     result = world.app.test_cli_runner().invoke(billing_bp.cli, ["reconcile"])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: ")
+    assert f"({world.fake.url}) does not do it now: unreachable" in result.stderr
+    world.fake.down = False
+    world.fake.key = "sk_test_the_right_one"
+    result = world.app.test_cli_runner().invoke(billing_bp.cli, ["reconcile"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"({world.fake.url}) refuses: " in result.stderr
+    assert "Invalid API Key" in result.stderr
     result = make_app(BILLING_LOCALE="en").test_cli_runner().invoke(billing_bp.cli, ["reconcile"])
     assert (result.exit_code, result.stderr) == (1, "Error: Stripe is not configured here.\n")
 
@@ -371,8 +377,8 @@ def test_a_person_reads_lines(world: World) -> None:
     result = world.app.test_cli_runner().invoke(billing_bp.cli, ["reconcile", "--dry-run"])
     assert result.exit_code == 0
     invoice, payment, told = result.stdout.splitlines()
-    assert invoice == f"mended  invoice {theirs}: {ours.number} is open here, paid there"
-    assert payment.startswith("mended  payment inpay_")
+    assert invoice == f"would be mended  invoice {theirs}: {ours.number} is open here, paid there"
+    assert payment.startswith("would be mended  payment inpay_")
     assert told == "2 would be mended, 0 left to be looked at"
     world.reconcile()
     result = world.app.test_cli_runner().invoke(billing_bp.cli, ["reconcile"])

@@ -16,6 +16,7 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 import billing_db
+from api_v1.routes.stripe_webhook import REFUSED_AT, TOLD_EVERY
 from billing_db import Connection, fetch_all
 from tests.scenarios.serving import AnotherProgram
 from tests.stripe import SECRET, signed
@@ -88,7 +89,7 @@ def _signatures(body: bytes) -> dict[str, str | None]:
     }
 
 
-def test_a_bad_signature_is_refused_before_the_database_is_asked_and_nothing_is_said_of_it(
+def test_a_bad_signature_is_refused_before_the_database_is_asked_and_told_once_a_minute_without_it(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = make_app(STRIPE_WEBHOOK_SECRET=SECRET, TURF_SAAS_DB="/nowhere/at/all.db", BILLING_LOCALE="en")
@@ -98,7 +99,13 @@ def test_a_bad_signature_is_refused_before_the_database_is_asked_and_nothing_is_
         assert (reply.status_code, reply.json) == (
             400, {"error": "This request is not signed by Stripe, or is too old.", "code": "stripe_signature_invalid"},
         ), name  # fmt: skip
-    assert caplog.records == []
+    (said,) = caplog.records  # of all of them, which came within a minute
+    assert (said.levelno, said.getMessage()) == (
+        logging.WARNING, "billing: webhook refused: its signature fits no secret of STRIPE_WEBHOOK_SECRET",
+    )  # fmt: skip
+    nowhere.extensions[REFUSED_AT] -= TOLD_EVERY
+    post(nowhere.test_client(), body, None)
+    assert len(caplog.records) == 2
 
 
 BODIES = {

@@ -27,6 +27,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
         assert served.stdout is not None
         told = json.loads(served.stdout.readline())
         assert told["settings"]["BILLING_STRIPE_API_BASE"] == told["url"]
+        assert told["settings"]["BILLING_STRIPE_SUCCESS_URL"] == "http://127.0.0.1:5000/"
         client = stripe.StripeClient(KEY, base_addresses={"api": told["url"]})
         assert client.v1.webhook_endpoints.list().data[0].url == told["webhook"]
         served.send_signal(signal.SIGINT)
@@ -40,7 +41,7 @@ def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
 def test_production_is_refused(make_app: Callable[..., Flask]) -> None:
     app = make_app(BILLING_ENV="production", JWT_SECRET_KEY="k" * 64)
     refused = app.test_cli_runner().invoke(args=["billing", "stripe-fake", "--port", "0"])
-    assert (refused.exit_code, "production" in refused.stderr, refused.stdout) == (1, True, "")
+    assert (refused.exit_code, "BILLING_ENV=development" in refused.stderr, refused.stdout) == (1, True, "")
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])

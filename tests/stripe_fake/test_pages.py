@@ -114,6 +114,7 @@ def test_a_person_pays_on_the_page_and_goes_back(stripe_fake: StripeFake, stripe
     made = session_for(stripe_client)
     status, page, _ = browse(made.url)
     assert (status, "Pro &lt;b&gt;" in page, "pm_card_visa" in page) == (200, True, True)
+    assert "<p>49.00 EUR</p>" in page
     status, page, _ = browse(made.url, "POST", card="pm_card_chargeDeclined")
     assert (status, "Your card was declined." in page) == (402, True)
     assert browse(made.url, "POST", card="pm_card_visa")[::2] == (303, f"https://shop.example/done?s={made.id}")
@@ -126,7 +127,7 @@ def test_a_person_changes_card_and_ends_a_subscription_in_the_portal(stripe_clie
     mine = subscribe(stripe_client, customer, price(stripe_client, 4_900))
     other = subscribe(stripe_client, paying_customer(stripe_client), price(stripe_client, 4_900))
     portal = stripe_client.v1.billing_portal.sessions.create({"customer": customer, "return_url": "https://x.example"})
-    assert "active" in browse(portal.url)[1]
+    assert "Plan of 4900: active" in browse(portal.url)[1]
     assert browse(portal.url, "POST", cancel=other.id)[0] == 404
     assert browse(portal.url, "POST", cancel=mine.id)[0] == 303
     assert stripe_client.v1.subscriptions.retrieve(mine.id).cancel_at_period_end
@@ -146,8 +147,10 @@ def test_an_open_invoice_is_paid_on_its_page(stripe_client: Client) -> None:
 
 
 def test_the_hooks_answer_over_http(stripe_fake: StripeFake, stripe_client: Client) -> None:
-    assert hook(stripe_fake, "faults", path="/v1/customers")[0] == 400
-    assert hook(stripe_fake, "faults", path="/v1/customers", status=503)[0] == 200
+    assert hook(stripe_fake, "faults", path="/v1/customers") == (
+        400, {"error": "faults: a fault has a status, a hang or a drop"})  # fmt: skip
+    code, said = hook(stripe_fake, "faults", path="/v1/customers", status=503)
+    assert (code, said["done"]["status"], said["done"]["times"], said["done"]["drop"]) == (200, 503, 1, None)
     with pytest.raises(stripe.APIError):
         stripe_client.v1.customers.create({})
     assert hook(stripe_fake, "down", down=True) == (200, {"done": True})
@@ -160,3 +163,11 @@ def test_the_hooks_answer_over_http(stripe_fake: StripeFake, stripe_client: Clie
     assert hook(stripe_fake, "clock", now="2030-01-01T00:00:00+00:00")[1]["done"] > 0
     assert hook(stripe_fake, "requests", "GET")[1]["done"][0]["status"] == 503
     assert hook(stripe_fake, "nothing")[0] == 404
+    assert hook(stripe_fake, "objects", "GET")[1]["done"][made.id]["status"] == "complete"
+    for name, given, error in (
+        ("clock", {}, "clock lacks now"),
+        ("pay_out", {"money": 1}, "pay_out: got an unexpected keyword argument 'money'"),
+        ("close_dispute", {"dispute_id": "du_1"}, "close_dispute: missing 1 required positional argument: 'outcome'"),
+        ("clock", {"now": "tomorrow"}, "clock: Invalid isoformat string: 'tomorrow'"),
+    ):
+        assert hook(stripe_fake, name, **given) == (400, {"error": error})
