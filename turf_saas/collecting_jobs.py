@@ -51,9 +51,14 @@ def _park(work: Work, invoice_id: int, why: str, *, is_mismatch: bool) -> None:
 
 
 def settle_collected(work: Work) -> None:
+    """The gateway waits for no more than what is due. What was parked before it came there is not sent any more."""
     invoice_id = _claim(work)
     row = gateway_invoices.find(work.db, invoice_id)
-    if row is not None and row.gateway == STRIPE:
+    if row is None:
+        return
+    if row.status == "parked" and row.provider_id is None and not invoices.get_by_id(work.db, invoice_id).due_cents:
+        gateway_invoices.move(work.db, work.now, invoice_id, "skipped", seen=("parked",))
+    elif row.gateway == STRIPE:
         with asking(work) as stripe:
             collecting_changes.settle(work.db, work.now, stripe, invoice_id)
 

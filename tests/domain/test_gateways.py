@@ -16,6 +16,7 @@ from tests.collected import issue
 from tests.domain.issuing import APRIL, at, begin, sell, settings_with
 from tests.issued import owed
 from turf_saas import gateway_invoices, invoices, issuing, jobs, payments
+from turf_saas.doctor_collecting import examine_collecting
 from turf_saas.errors import SettingsError
 from turf_saas.gateway_choice import choose, name_of
 from turf_saas.gateways import Collected, FakeGateway, GatewayDown, GatewayRefused, ManualGateway
@@ -125,6 +126,19 @@ def test_what_a_host_cannot_do_is_tried_again_or_parked(
         assert jobs.get_job(db, job.id).state == state
     found = row(db, invoice)
     assert (found.status, found.last_error) == ("parked", "closed: … is closed")
+    assert levels(db) == ["error"]
+    payments.record_payment(db, at(1, 1), app.extensions["billing"].settings, 1, invoice.number, amount_cents=1_199)
+    app.extensions["billing"].process_one()
+    assert (row(db, invoice).status, levels(db)) == ("parked", ["error"])
+    payments.record_payment(db, at(1, 1), app.extensions["billing"].settings, 1, invoice.number, amount_cents=1)
+    app.extensions["billing"].process_one()
+    assert (row(db, invoice).status, levels(db)) == ("skipped", ["ok"])
+
+
+def levels(db: Connection) -> list[str]:
+    """What the doctor says of what is collected."""
+    found = examine_collecting(db, at(1, 1))
+    return [found.level] if found is not None else []
 
 
 def test_production_refuses_the_fake_and_a_name_that_it_does_not_know(host: Callable[..., Flask]) -> None:
