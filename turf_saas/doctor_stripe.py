@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from billing_db import Connection, fetch_all
 from turf_saas.doctor_findings import Finding, listed
+from turf_saas.seller import SellerIncomplete
 from turf_saas.settings import DEAF_TO_STRIPE, Settings
 from turf_saas.values import instant_text
 
@@ -24,6 +25,11 @@ def examine_webhook(settings: Settings) -> Finding | None:
 
 def examine_events(db: Connection, now: datetime) -> Finding:
     """Events that somebody has to look at: the worst kind first."""
+    unbooked = _of_no_seller(db)
+    if unbooked:
+        said = f"Paid at Stripe and not booked, because the seller is incomplete: {unbooked}"
+        how = "Set what `seller` names; what is parked is taken by flask billing webhooks replay --parked"
+        return Finding("events", "error", f"{said}. {how}.")
     parked = _of(db, "failed")
     if parked:
         said = f"Events of Stripe's that cannot be applied: {parked}. {_SEE.format('failed')}"
@@ -37,6 +43,19 @@ def examine_events(db: Connection, now: datetime) -> Finding:
         said = f"Events of Stripe's that wait for more than an hour: {waiting}. {_SEE.format('deferred')}"
         return Finding("events", "warning", f"{said}, with what they wait for.")
     return Finding("events", "ok", "Every event of Stripe's is settled.")
+
+
+def _of_no_seller(db: Connection) -> str:
+    """What could not become an invoice, for want of who sells."""
+    rows = fetch_all(
+        db,
+        """SELECT e.event_type AS type, COUNT(*) AS rows
+             FROM billing_received_events AS r JOIN billing_events AS e ON e.id = r.event_id
+            WHERE r.status IN ('deferred', 'failed') AND r.note LIKE :note
+            GROUP BY e.event_type ORDER BY e.event_type""",
+        note=f"{SellerIncomplete.__name__}: %",
+    )
+    return listed(rows, "type")
 
 
 def _of(db: Connection, status: str, *, before: datetime | None = None) -> str:

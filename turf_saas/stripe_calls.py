@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing_db import Connection, Row, atomic, execute, fetch_one, in_transaction
+from billing_db import Connection, Row, atomic, execute, fetch_all, fetch_one, in_transaction
 from turf_saas.gateways import CardDeclined, GatewayDown, GatewayRefused
 from turf_saas.stripe_objects import Json, sid
 from turf_saas.values import compact_json, instant_text, parse_instant
@@ -107,6 +107,23 @@ def count_steps(db: Connection, subject: str, beginning: str = "") -> int:
         length=len(beginning),
     )
     return int(row["many"]) if row is not None else 0
+
+
+def list_answers(db: Connection, subject: str, beginning: str) -> list[tuple[str, str]]:
+    """Of the subject's steps whose name begins so, each with what was answered last."""
+    rows = fetch_all(
+        db,
+        """SELECT step, answer_id FROM billing_stripe_calls AS c
+            WHERE subject = :subject AND SUBSTR(step, 1, :length) = :beginning AND status = 'done'
+              AND NOT EXISTS (SELECT 1 FROM billing_stripe_calls AS later
+                               WHERE later.subject = c.subject AND later.step = c.step
+                                 AND later.version > c.version AND later.status = 'done')
+            ORDER BY step""",
+        subject=subject,
+        beginning=beginning,
+        length=len(beginning),
+    )
+    return [(row["step"], row["answer_id"]) for row in rows]
 
 
 def find_params(db: Connection, subject: str, step: str) -> Json | None:

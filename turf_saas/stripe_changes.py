@@ -5,6 +5,7 @@ Asking is done outside of any transaction, and written down first; what follows 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -24,11 +25,13 @@ from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_giving_back import credit_unused
 from turf_saas.stripe_objects import Json, cents, dig, items_of, sid
 from turf_saas.stripe_plans import find_plan
-from turf_saas.stripe_prices import price_for
-from turf_saas.stripe_subscriptions import follow, note_asked
+from turf_saas.stripe_prices import price_for, require_price
+from turf_saas.stripe_subscriptions import end, follow, note_asked
 from turf_saas.subscribing import check_currency, get_sold_plan
 from turf_saas.subscription_changes import Changed, When, Wish, when_of
 from turf_saas.subscriptions import Subscription, get_subscription, has_tried, hold, hold_as_seen, update_subscription
+
+logger = logging.getLogger("turf_saas.billing")
 
 SUBSCRIPTIONS = "subscriptions"
 EXPAND = {"expand": ["latest_invoice"]}
@@ -39,12 +42,14 @@ class Asked:
     """What Stripe has answered. proration: what it has billed at once for a change.
 
     drops: a change that waited does so no more. unused_since: it has ended, and what was paid beyond is given back.
+    is_lost: Stripe does not know it, so nothing there can end; it ends here.
     """
 
     answer: Json
     proration: Proration = field(default_factory=Proration)
     drops: bool = False
     unused_since: datetime | None = None
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ def ask_change(
         raise Conflict("plan_unchanged", plan=old.code)
     if new.id == old.id:
         return Asked(_reprice(db, now, settings, stripe, seen, old, "stay", {"proration_behavior": "none"}), drops=True)
+    require_price(stripe, new)
     if when_of(wish, seen, old, new, is_admin=is_admin) == "now":
         return _change_now(db, now, settings, stripe, seen, old, new, prorate=wish.prorate)
     return _change_later(db, now, settings, stripe, seen, new, by)
@@ -196,9 +202,30 @@ def ask_cancel(
 ) -> Asked:
     """The end, with its period, and a change that waited is dropped; or now, and what was paid beyond is given back.
 
-    What is given back is account credit here: no money leaves Stripe by it.
+    What is given back is account credit here: no money leaves Stripe by it. One that Stripe does not know (the key is
+    another account's now) ends here, and now.
     """
     _live(seen)
+    try:
+        return _ask_end(db, now, settings, stripe, seen, when, reason)
+    except GatewayRefused as refused:
+        if not refused.missing or stripe.find(SUBSCRIPTIONS, _stripe_id(seen)) is not None:
+            raise
+    logger.error("Stripe does not know subscription %s: it ends here alone", seen.stripe_subscription_id)
+    plan = rollover.find_version(db, seen)
+    answer = {"currency": plan.currency} if plan is not None else {}
+    return Asked(answer, unused_since=_unused_since(now, seen), is_lost=True)
+
+
+def _ask_end(
+    db: Connection,
+    now: datetime,
+    settings: Settings,
+    stripe: StripeGateway,
+    seen: Subscription,
+    when: When,
+    reason: str | None,
+) -> Asked:
     told: dict[str, Any] = {"cancellation_details": {"comment": reason}} if reason else {}
     if when == "period_end" and seen.status != "unpaid":
         ends = {"cancel_at_period_end": True, **told}
@@ -215,7 +242,12 @@ def ask_cancel(
         if there is None or there.get("status") != "canceled":
             raise
         answer = there  # an earlier request has done it, though its answer was lost
-    return Asked(answer, unused_since=now if seen.status != "trialing" else None)
+    return Asked(answer, unused_since=_unused_since(now, seen))
+
+
+def _unused_since(now: datetime, seen: Subscription) -> datetime | None:
+    """For a trial nothing was paid."""
+    return now if seen.status != "trialing" else None
 
 
 def ask_resume(db: Connection, now: datetime, stripe: StripeGateway, seen: Subscription) -> Asked:
@@ -237,15 +269,7 @@ def take_answer(
 ) -> Done:
     """Ours stands as Stripe has answered, in the caller's transaction."""
     with atomic(db):
-        customer = find_customer(db, sid(asked.answer.get("customer")))
-        if customer is None or customer.user_id != seen.user_id:
-            raise Conflict("subscription_changed")
-        held = hold(db, seen.id)
-        if asked.drops and held is not None and held.pending_plan_id is not None:
-            dropped = {"pending_plan_id": None, "pending_at": None}
-            update_subscription(db, now, held, at=now, by=by, reason="change_dropped", **dropped)
-        note_asked(db, now, customer, asked.answer)
-        outcome = follow(db, now, settings, customer, asked.answer, at=now, by=by)
+        notices = _end_here(db, now, seen, by) if asked.is_lost else _follow(db, now, settings, seen, asked, by)
         changed = get_subscription(db, seen.tenant_id, seen.id)
         notes: tuple[Invoice, ...] = ()
         proration = asked.proration
@@ -253,7 +277,28 @@ def take_answer(
             notes = credit_unused(db, now, settings, seen, asked.unused_since, by=by)
             proration = Proration(-sum(note.amount_cents for note in notes))
         currency = _currency_of(asked.answer, settings)
-        return Done(Changed(changed, proration, currency, notes), outcome.notices)
+        return Done(Changed(changed, proration, currency, notes), notices)
+
+
+def _follow(
+    db: Connection, now: datetime, settings: Settings, seen: Subscription, asked: Asked, by: str | None
+) -> tuple[Notice, ...]:
+    customer = find_customer(db, sid(asked.answer.get("customer")))
+    if customer is None or customer.user_id != seen.user_id:
+        raise Conflict("subscription_changed")
+    held = hold(db, seen.id)
+    if asked.drops and held is not None and held.pending_plan_id is not None:
+        dropped = {"pending_plan_id": None, "pending_at": None}
+        update_subscription(db, now, held, at=now, by=by, reason="change_dropped", **dropped)
+    note_asked(db, now, customer, asked.answer)
+    return follow(db, now, settings, customer, asked.answer, at=now, by=by).notices
+
+
+def _end_here(db: Connection, now: datetime, seen: Subscription, by: str | None) -> tuple[Notice, ...]:
+    held = hold(db, seen.id)
+    if held is None or not held.is_live:
+        raise Conflict("subscription_changed")
+    return (end(db, now, held, at=now, by=by, reason="unknown_to_stripe"),)
 
 
 def _currency_of(answer: Json, settings: Settings) -> str:

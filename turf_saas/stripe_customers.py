@@ -12,9 +12,9 @@ from turf_saas.notices import Notice
 from turf_saas.settings import Settings
 from turf_saas.stripe_applying import Customer, Event, Outcome, applied, find_customer, find_known, ignored, is_news
 from turf_saas.stripe_objects import dig, sid
-from turf_saas.stripe_payers import find_card
-from turf_saas.stripe_states import rank_of
-from turf_saas.subscriptions import find_live, hold, update_subscription
+from turf_saas.stripe_payers import find_card, forget_customer
+from turf_saas.stripe_subscriptions import end
+from turf_saas.subscriptions import find_live, hold
 from turf_saas.values import instant_text
 
 # Of what is told of one second: a renewed card is one that was attached, a detached one was both.
@@ -48,23 +48,7 @@ def deleted(db: Connection, now: datetime, settings: Settings, event: Event) -> 
         return _NOT_OURS
     is_news(db, event, customer.stripe_id, rank=_DELETED, tenant_id=customer.tenant_id)
     with atomic(db):
-        execute(
-            db,
-            """INSERT INTO billing_former_customers (stripe_customer_id, tenant_id, user_id, deleted_at)
-               VALUES (:stripe_id, :tenant_id, :user_id, :at) ON CONFLICT DO NOTHING""",
-            stripe_id=customer.stripe_id,
-            tenant_id=customer.tenant_id,
-            user_id=customer.user_id,
-            at=instant_text(event.created),
-        )
-        execute(
-            db,
-            """UPDATE billing_accounts
-                  SET stripe_customer_id = NULL, stripe_payment_method_id = NULL, updated_at = :now
-                WHERE stripe_customer_id = :stripe_id""",
-            stripe_id=customer.stripe_id,
-            now=instant_text(now),
-        )
+        forget_customer(db, now, customer.tenant_id, customer.user_id, customer.stripe_id, at=event.created)
         return applied(*_end_subscription(db, now, customer, event))
 
 
@@ -152,11 +136,4 @@ def _end_subscription(db: Connection, now: datetime, customer: Customer, event: 
     held = hold(db, live.id) if live is not None else None
     if held is None or not held.is_live or held.billed_by != "stripe" or held.stripe_subscription_id is None:
         return []
-    rank = rank_of({"status": "canceled"})
-    is_news(db, event, held.stripe_subscription_id, rank=rank, tenant_id=customer.tenant_id)
-    at = min(event.created, now)
-    ended = update_subscription(
-        db, now, held, at=at, by=STRIPE, reason="customer_deleted", status="canceled", canceled_at=instant_text(at),
-        ended_at=instant_text(at), cancel_at_period_end=0, pending_plan_id=None, pending_at=None,
-    )  # fmt: skip
-    return [Notice("subscription_changed", {"subscription": ended, "what": "canceled"})]
+    return [end(db, now, held, at=event.created, by=STRIPE, reason="customer_deleted")]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from billing_db import Connection
-from turf_saas import catalogue, stripe_events, tenants
+from turf_saas import stripe_events
 from turf_saas.doctor_findings import SHOWN, Finding
 from turf_saas.gateways import GatewayDown, GatewayFailed, GatewayRefused
-from turf_saas.plans import Plan
 from turf_saas.settings import Settings
+from turf_saas.stripe_doctor_prices import examine_prices
 from turf_saas.stripe_gateway import StripeGateway
-from turf_saas.stripe_objects import Json, cents, currency_of, dig, sid
+from turf_saas.stripe_objects import Json, dig, sid
 from turf_saas.stripe_permissions import Missing, list_missing
 
 PATHS = ("/webhooks/stripe", "/webhooks/payment")
@@ -32,7 +32,7 @@ def examine(db: Connection, gateway: StripeGateway, settings: Settings, *, prefi
         "permissions": lambda: _permissions(gateway, settings),
         "endpoint": lambda: _endpoints(gateway, prefix),
         "deliveries": lambda: _deliveries(gateway),
-        "prices": lambda: _prices(db, gateway),
+        "prices": lambda: examine_prices(db, gateway),
         "portal": lambda: _portal(gateway),
     }
     for check, look in looks.items():
@@ -179,49 +179,7 @@ def _deliveries(gateway: StripeGateway) -> list[Finding]:
     return [Finding("deliveries", "warning", sentence)]
 
 
-# -- prices and portal -------------------------------------------------------------------------------------
-
-
-def _prices(db: Connection, gateway: StripeGateway) -> list[Finding]:
-    sold = [
-        plan
-        for tenant in tenants.list_tenants(db)
-        for plan in catalogue.list_plans(db, tenant.id)
-        if plan.stripe_price_id
-    ]
-    wrong = [
-        Finding("prices", "error", f"Plan {plan.code}: {why}")
-        for plan in sold
-        for why in _faults(plan, gateway.find("prices", str(plan.stripe_price_id)))
-    ]
-    return [*wrong, *_shared(sold)] or [Finding("prices", "ok", f"{len(sold)} plans have a price at Stripe that fits.")]
-
-
-def _faults(plan: Plan, price: Json | None) -> Iterator[str]:
-    name = plan.stripe_price_id
-    if price is None:
-        yield f"there is no price {name} in this account and mode. Product catalog → the product → Pricing."
-        return
-    where = "Product catalog → the price"
-    if price.get("active") is not True:
-        yield f"{name} is archived, and nobody can subscribe to it. {where} → Unarchive."
-    if cents(price.get("unit_amount")) != plan.amount_cents or currency_of(price) != plan.currency:
-        theirs, ours = f"{price.get('unit_amount')} {currency_of(price)}", f"{plan.amount_cents} {plan.currency}"
-        yield f"{name} costs {theirs}, the plan {ours} (both in cents). {where}, or the plan."
-    recurring = price.get("recurring")
-    interval, count = dig(recurring, "interval"), dig(recurring, "interval_count")
-    if (interval, count) != (plan.interval, 1):
-        theirs = f"every {count} {interval}" if recurring else "once"
-        yield f"{name} is paid {theirs}, the plan every {plan.interval}. {where}."
-
-
-def _shared(sold: Sequence[Plan]) -> Iterator[Finding]:
-    for (tenant_id, price), many in Counter((plan.tenant_id, plan.stripe_price_id) for plan in sold).items():
-        if many > 1:
-            codes = ", ".join(p.code for p in sold if (p.tenant_id, p.stripe_price_id) == (tenant_id, price))
-            yield Finding(
-                "prices", "error", f"Plans {codes} have one price, {price}: what Stripe sells is one of them."
-            )
+# -- the portal ----------------------------------------------------------------------------------------------
 
 
 def _portal(gateway: StripeGateway) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from turf_saas import stripe_calls
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import APP, Json, metadata_of, sid
 from turf_saas.values import UserId, instant_text
+
+logger = logging.getLogger("turf_saas.billing")
 
 STEP = "customer"
 LOOKED_AT = 1_000  # customers without an address of theirs, the newest first
@@ -39,6 +42,41 @@ def ensure_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant
     found = find_customer_id(db, user_id)
     assert found is not None, "it was noted with the answer"
     return found
+
+
+def ensure_known_customer(db: Connection, now: datetime, stripe: StripeGateway, tenant_id: int, user_id: UserId) -> str:
+    """The same, and Stripe is asked whether it knows him still: the key may be another account's now."""
+    known = find_customer_id(db, user_id)
+    if known is not None:
+        there = stripe.find("customers", known)
+        if there is None or there.get("deleted") is True:
+            logger.warning("Stripe does not know customer %s any more: another is made", known)
+            forget_customer(db, now, tenant_id, user_id, known, at=now)
+    return ensure_customer(db, now, stripe, tenant_id, user_id)
+
+
+def forget_customer(
+    db: Connection, now: datetime, tenant_id: int, user_id: UserId, stripe_id: str, *, at: datetime
+) -> None:
+    """He is no customer there since then, and pays with nothing; what is told of that customer is about him still."""
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_former_customers (stripe_customer_id, tenant_id, user_id, deleted_at)
+               VALUES (:stripe_id, :tenant_id, :user_id, :at) ON CONFLICT DO NOTHING""",
+            stripe_id=stripe_id,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            at=instant_text(at),
+        )
+        execute(
+            db,
+            """UPDATE billing_accounts
+                  SET stripe_customer_id = NULL, stripe_payment_method_id = NULL, updated_at = :now
+                WHERE stripe_customer_id = :stripe_id""",
+            stripe_id=stripe_id,
+            now=instant_text(now),
+        )
 
 
 def find_customer_id(db: Connection, user_id: UserId) -> str | None:

@@ -15,11 +15,12 @@ from turf_saas.asking_stripe import asking
 from turf_saas.checkouts import Checkout, Offer
 from turf_saas.errors import Conflict, Unavailable
 from turf_saas.gateways import GatewayRefused
+from turf_saas.seller import require_seller
 from turf_saas.settings import Settings
 from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_objects import APP, Json
-from turf_saas.stripe_payers import ensure_customer
-from turf_saas.stripe_prices import price_for
+from turf_saas.stripe_payers import ensure_customer, ensure_known_customer
+from turf_saas.stripe_prices import price_for, require_price
 from turf_saas.users import User
 from turf_saas.working import Work
 
@@ -31,13 +32,17 @@ def open_checkout(
 ) -> str:
     """Where the user pays for the plan; the same page again while it is open. Of one for another plan the page closes.
 
-    Conflict where he has a subscription that he pays for, or has finished a checkout that is not paid yet.
+    Conflict where he has a subscription that he pays for, or has finished a checkout that is not paid yet; and where
+    what he pays could not be invoiced, or would not be what the plan costs.
     """
     pages = {
         "success_url": _address(settings.stripe_success_url, "BILLING_STRIPE_SUCCESS_URL"),
         "cancel_url": _address(settings.stripe_cancel_url, "BILLING_STRIPE_CANCEL_URL"),
     }
     offered = checkouts.offer(db, now, settings, user, plan)
+    require_seller(settings)
+    if offered.mode == "subscription":
+        require_price(stripe, offered.plan)
     there = checkouts.find_under_way(db, user.id)
     if there is not None:
         url = _url_of(db, now, stripe, there, offered)
@@ -46,7 +51,7 @@ def open_checkout(
     checkout = checkouts.begin(db, now, user, offered)
     if (checkout.plan_id, checkout.mode) != (offered.plan.id, offered.mode):
         raise Conflict("checkout_changed")
-    customer = ensure_customer(db, now, stripe, user.tenant_id, user.id)
+    customer = ensure_known_customer(db, now, stripe, user.tenant_id, user.id)
     params = _params(db, now, settings, stripe, user, checkout, offered)
     made = stripe_calls.make(
         db,

@@ -257,6 +257,17 @@ def _change(
     return _told(changed, words_for(held, changed))
 
 
+def end(db: Connection, now: datetime, held: Subscription, *, at: datetime, by: str | None, reason: str) -> Notice:
+    """It has ended at Stripe, though no state of it says so; a later word of before does not bring it back."""
+    note_state(db, at, str(held.stripe_subscription_id), rank=rank_of({"status": "canceled"}), tenant_id=held.tenant_id)
+    since = min(at, now)
+    ended = update_subscription(
+        db, now, held, at=since, by=by, reason=reason, status="canceled", canceled_at=instant_text(since),
+        ended_at=instant_text(since), cancel_at_period_end=0, pending_plan_id=None, pending_at=None,
+    )  # fmt: skip
+    return Notice("subscription_changed", {"subscription": ended, "what": "canceled"})
+
+
 def _columns(db: Connection, held: Subscription, plan: Plan | None, state: State) -> dict[str, Any]:
     """What its row is to hold."""
     columns = {**state.columns, "billed_by": "stripe"}

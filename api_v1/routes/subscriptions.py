@@ -115,7 +115,8 @@ def _asked(caller: Caller, subscription_id: int, body: Any, **_: Any) -> dict[st
     if stripe is None or was_answered({"caller": caller, "body": body}):
         return {**found, "asked": None}
     if getattr(body, "dry_run", False):
-        raise Conflict("stripe_no_dry_run")
+        is_end = isinstance(body, shapes.CancelIn)
+        raise Conflict("stripe_no_dry_run", sentence="stripe_no_dry_cancel" if is_end else None)
     db, now = runtime.db(), runtime.now()
     if isinstance(body, shapes.ChangeIn):
         wish = Wish(body.plan, body.when, body.prorate, body.discount_code)

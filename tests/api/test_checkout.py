@@ -24,6 +24,18 @@ def shop(make_app: Callable[..., Flask], stripe_fake: StripeFake, db: Connection
     return Shop(make_app(BILLING_LOCALE="en", **SELLER, **with_pages(stripe_fake)), stripe_fake, db, people)
 
 
+def named_price(shop: Shop, code: str, cents: int) -> str:
+    """A plan by the month that names a price of Stripe's, of that many cents. The price's id."""
+    client = client_of(shop.fake)
+    product = client.v1.products.create({"name": code})
+    price = client.v1.prices.create(
+        {"product": product.id, "currency": "eur", "unit_amount": cents, "recurring": {"interval": "month"}}
+    )
+    draft = PlanDraft(code, code.title(), cents, "EUR", tax_behavior="inclusive", stripe_price_id=price.id)
+    catalogue.create_plan(shop.db, THEN, 1, draft)
+    return str(price.id)
+
+
 def test_whoever_pays_gets_the_plan_and_an_invoice_of_what_he_paid(shop: Shop, alice: Person) -> None:
     session_id = shop.checkout(alice)
     assert shop.plan_of(alice) == ("free", None)
@@ -248,3 +260,68 @@ def test_what_stripe_refuses_or_does_not_answer_is_said_so(shop: Shop, alice: Pe
     assert shop.post(alice, "/checkout", {"plan": "premium"}).json["code"] == "gateway_failed"
     shop.fake.down = False
     shop.checkout(alice)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"unit_amount": 900}, "The plan named is 19.00 EUR / month, its price {price} at Stripe 9.00 EUR / month"),
+        ({"recurring": {"interval": "year", "interval_count": 1}}, "at Stripe 19.00 EUR / year: it is not sold"),
+        ({"active": False}, "its price {price} is archived at Stripe"),
+        (None, "Stripe does not know its price {price}"),
+    ],
+)
+def test_a_price_of_stripes_that_is_not_the_plans_is_not_sold(
+    shop: Shop, alice: Person, caplog: pytest.LogCaptureFixture, changed: dict[str, object] | None, said: str
+) -> None:
+    price = named_price(shop, "named", 1_900)
+    objects = shop.fake.world.objects
+    objects[price] = {**objects[price], **changed} if changed else objects.pop(price) | {"object": "gone"}
+    refused = shop.post(alice, "/checkout", {"plan": "named"})
+    assert (refused.status_code, refused.json["code"]) == (409, "stripe_price_differs")
+    assert said.format(price=price) in refused.json["error"]
+    assert (shop.sessions(), shop.statuses()) == ([], [])
+    assert [one.levelname for one in caplog.records if f"its price {price} at Stripe is" in one.message] == ["ERROR"]
+
+
+def test_a_price_of_stripes_that_is_the_plans_is_sold(shop: Shop, alice: Person) -> None:
+    price = named_price(shop, "named", 1_900)
+    shop.fake.complete_checkout(shop.checkout(alice, "named"))
+    shop.hear()
+    assert shop.plan_of(alice) == ("named", "stripe")
+    (sold,) = [one for one in shop.fake.objects.values() if one["object"] == "subscription"]
+    assert sold["items"]["data"][0]["price"]["id"] == price
+
+
+def test_nobody_pays_before_it_is_known_who_sells(
+    make_app: Callable[..., Flask], stripe_fake: StripeFake, alice: Person
+) -> None:
+    seller = {**SELLER, "BILLING_SELLER_SIREN": "", "BILLING_SELLER_SIRET": ""}
+    client = make_app(BILLING_LOCALE="en", **seller, **with_pages(stripe_fake)).test_client()
+    refused = client.post(f"{PREFIX}/checkout", json={"plan": "premium"}, headers=alice.headers)
+    assert (refused.status_code, refused.json["code"]) == (409, "seller_incomplete")
+    assert "BILLING_SELLER_SIREN" in refused.json["error"]
+    assert stripe_fake.requests == []
+
+
+@pytest.mark.parametrize("kinds", [{"price", "product"}, {"customer"}, {"price", "product", "customer"}])
+def test_what_stripe_does_not_know_any_more_is_made_anew(shop: Shop, alice: Person, kinds: set[str]) -> None:
+    """As with the key of another account, or a fake that was started again."""
+    first = shop.checkout(alice)
+    objects = shop.fake.world.objects
+    for name in [name for name, one in objects.items() if one["object"] in {*kinds, "checkout.session"}]:
+        del objects[name]
+    second = shop.checkout(alice)
+    assert second != first
+    shop.fake.complete_checkout(second)
+    shop.hear()
+    assert shop.plan_of(alice) == ("premium", "stripe")
+
+
+def test_a_price_of_ours_that_somebody_has_archived_is_made_anew(shop: Shop, alice: Person, bob: Person) -> None:
+    shop.checkout(alice)
+    (made,) = [one for one in shop.fake.objects.values() if one["object"] == "price"]
+    client_of(shop.fake).v1.prices.update(made["id"], {"active": False})
+    shop.checkout(bob)
+    prices = [one for one in shop.fake.objects.values() if one["object"] == "price"]
+    assert [(one["active"], one["unit_amount"]) for one in prices] == [(False, 2_280), (True, 2_280)]

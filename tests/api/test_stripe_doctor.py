@@ -15,11 +15,15 @@ from api_v1.blueprint import billing_bp
 from api_v1.stripe_fake import StripeFake
 from billing_db import Connection
 from tests.api.subscribing import THEN
-from tests.stripe import SECRET, client_of, settings_of
+from tests.stripe import KEY, SECRET, client_of, settings_of
 from turf_saas import catalogue
 from turf_saas.catalogue import PlanDraft
+from turf_saas.demo import SELLER
+from turf_saas.settings import read_settings
 from turf_saas.stripe_events import HANDLERS
+from turf_saas.stripe_gateway import StripeGateway
 from turf_saas.stripe_permissions import PERMISSIONS
+from turf_saas.stripe_prices import price_for
 
 ROOT = Path(__file__).parents[2]
 HOOK = "https://app.example.com/api/v1/billing/webhooks/stripe"
@@ -166,10 +170,13 @@ def test_events_that_nobody_took_are_counted(run: Run, well: str, stripe_fake: S
 @pytest.mark.parametrize(
     ("price", "said"),
     [
-        ({"unit_amount": 4_901}, "costs 4901 EUR, the plan 4900 EUR"),
-        ({"currency": "usd"}, "costs 4900 USD, the plan 4900 EUR"),
-        ({"recurring": {"interval": "year"}}, "is paid every 1 year, the plan every month"),
-        ({"recurring": {"interval": "month", "interval_count": 3}}, "is paid every 3 month, the plan every month"),
+        ({"unit_amount": 4_901}, "costs 49.01 EUR / month, the plan 49.00 EUR / month"),
+        ({"currency": "usd"}, "costs 49.00 USD / month, the plan 49.00 EUR / month"),
+        ({"recurring": {"interval": "year"}}, "costs 49.00 EUR / year, the plan 49.00 EUR / month"),
+        (
+            {"recurring": {"interval": "month", "interval_count": 3}},
+            "costs 49.00 EUR / 3 month, the plan 49.00 EUR / month",
+        ),
         ({"active": False}, "is archived"),
     ],
 )
@@ -194,6 +201,19 @@ def test_a_price_that_is_not_there_is_told_and_one_of_two_plans_too(run: Run, we
     assert (code, found) == (1, [BASE, ("error", "prices"), ("error", "prices")])
     assert "Plan third: there is no price price_gone" in said
     assert f"have one price, {well}" in said
+
+
+def test_a_price_that_we_have_made_and_that_is_gone_is_told(
+    run: Run, well: str, db: Connection, stripe_fake: StripeFake
+) -> None:
+    plan = catalogue.create_plan(db, THEN, 1, replace(PRO, code="own", tax_behavior="inclusive"))
+    settings = read_settings({"TURF_SAAS_DB": "unused", **SELLER})
+    price = price_for(db, THEN, settings, StripeGateway(KEY, stripe_fake.url), plan, 1)
+    assert ("warning", "prices") not in run()[1]
+    del stripe_fake.world.objects[price]
+    code, found, said = run()
+    assert (code, ("warning", "prices") in found) == (0, True)
+    assert f"Plan own: {price}, which was made for it, is not known at Stripe any more" in said
 
 
 def test_the_document_names_each_event_and_each_permission() -> None:

@@ -13,9 +13,11 @@ from flask import Flask
 from api_v1.signals import subscription_changed
 from api_v1.stripe_fake import StripeFake
 from billing_db import Connection, fetch_all
-from tests.api.shop import Shop
+from tests.api.shop import THEN, Shop
 from tests.cast import Cast, Person
 from tests.stripe import client_of, with_pages
+from turf_saas import catalogue
+from turf_saas.catalogue import PlanDraft
 from turf_saas.demo import SELLER
 from turf_saas.settings import read_settings
 from turf_saas.values import Month
@@ -213,6 +215,41 @@ def test_what_stripe_could_not_bill_is_refused_before_it_is_asked(
 ) -> None:
     number = buy(shop, alice)
     assert change(shop, alice, number, status=409, **given)["code"] == code
+
+
+def test_a_plan_whose_price_at_stripe_is_another_is_not_changed_to(shop: Shop, alice: Person) -> None:
+    number = buy(shop, alice)
+    catalogue.create_plan(shop.db, THEN, 1, PlanDraft("named", "Named", 9_900, "EUR", stripe_price_id="price_nowhere"))
+    refused = change(shop, alice, number, "named", 409)
+    assert refused["code"] == "stripe_price_differs"
+    assert shop.get(alice, "/subscription")["subscription"]["pending_change"] is None
+
+
+def test_what_an_end_would_give_back_is_not_worked_out_here(shop: Shop, alice: Person) -> None:
+    number = buy(shop, alice)
+    refused = shop.post(alice, f"/subscriptions/{number}/cancel", {"dry_run": True})
+    assert (refused.status_code, refused.json["code"]) == (409, "stripe_no_dry_run")
+    assert "what its end would give back" in refused.json["error"]
+
+
+@pytest.mark.parametrize("when", ["period_end", "now"])
+def test_one_that_stripe_does_not_know_ends_here(shop: Shop, alice: Person, when: str) -> None:
+    number = buy(shop, alice)
+    del shop.fake.world.objects[there(shop)["id"]]
+    reply = shop.post(alice, f"/subscriptions/{number}/cancel", {"when": when})
+    assert (reply.status_code, reply.json["subscription"]["status"]) == (200, "canceled"), reply.data
+    assert 2_200 <= reply.json["proration"]["credit_cents"] <= 2_280  # it was bought a moment ago
+    assert shop.get(alice, f"/subscriptions/{number}/history")["items"][0]["reason"] == "unknown_to_stripe"
+    assert shop.plan_of(alice) == ("free", None)
+    assert_whole(shop)
+
+
+def test_one_that_a_test_key_cannot_see_goes_on(shop: Shop, alice: Person) -> None:
+    number = buy(shop, alice)
+    live = "a similar object exists in live mode, but a test mode key was used to make this request."
+    shop.fake.fault("POST", "/v1/subscriptions", status=404, message=live)
+    assert shop.post(alice, f"/subscriptions/{number}/cancel").status_code == 502
+    assert shop.plan_of(alice) == ("premium", "stripe")
 
 
 def test_somebody_elses_is_not_there(shop: Shop, alice: Person, bob: Person) -> None:

@@ -51,3 +51,16 @@ def test_what_waits_for_somebody_is_told(db: Connection, status: str, after: tim
     finding = examine_events(db, NOW + after)
     assert (finding.check, finding.level, said in finding.message) == ("events", level, True)
     assert finding in examine_database(db, NOW + after, SETTINGS)
+
+
+def test_what_is_paid_there_and_not_booked_for_want_of_a_seller_is_an_error_at_once(db: Connection) -> None:
+    tell(db, NOW, SETTINGS, event("invoice.paid", {"id": "in_1"}))
+    with atomic(db):
+        execute(
+            db,
+            "UPDATE billing_received_events SET status = 'deferred', note = :note",
+            note="SellerIncomplete: seller_incomplete: The seller is incomplete: set BILLING_SELLER_NAME.",
+        )
+    finding = examine_events(db, NOW)
+    assert finding.level == "error"
+    assert "Paid at Stripe and not booked, because the seller is incomplete: invoice.paid (1)" in finding.message
