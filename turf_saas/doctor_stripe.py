@@ -19,7 +19,7 @@ def examine_webhook(settings: Settings) -> Finding | None:
     if settings.stripe_secret_key and not settings.stripe_webhook_secrets:
         return Finding("webhook", "error", DEAF_TO_STRIPE)
     if settings.stripe_webhook_secrets:
-        return Finding("webhook", "ok", "What Stripe tells is taken.")
+        return Finding("webhook", "ok", "A secret is set; flask billing stripe-doctor asks whether Stripe posts here.")
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from billing_db import Connection, atomic, execute
-from turf_saas import jobs
+from turf_saas import gateway_invoices, jobs
 from turf_saas.gateway_invoices import PAY_OPEN_JOB
 from turf_saas.gateways import STRIPE
 from turf_saas.notices import Notice
@@ -53,13 +53,19 @@ def deleted(db: Connection, now: datetime, settings: Settings, event: Event) -> 
 
 
 def attached(db: Connection, now: datetime, settings: Settings, event: Event) -> Outcome:
-    """What he can pay with: it is used where nothing else is. (One that becomes the default is told by `updated`.)"""
+    """What he can pay with: it is used where nothing else is, or where that has failed.
+
+    (One that becomes the default is told by `updated`.)
+    """
     customer = find_customer(db, sid(event.object.get("customer")))
     if customer is None or customer.is_former or event.object_id is None:
         return _NOT_OURS
     if not is_news(db, event, event.object_id, rank=_ATTACHED, tenant_id=customer.tenant_id):
         return _OLD
-    if find_card(db, customer.user_id) is not None:
+    is_needed = find_card(db, customer.user_id) is None or gateway_invoices.has_failed(
+        db, customer.user_id, event.created
+    )
+    if not is_needed:
         return ignored("he pays with another one")
     return _use(db, now, customer, event, event.object_id)
 

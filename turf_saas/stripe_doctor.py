@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import urlsplit
 
 from billing_db import Connection
 from turf_saas import stripe_events
 from turf_saas.doctor_findings import SHOWN, Finding
-from turf_saas.gateways import GatewayDown, GatewayFailed, GatewayRefused
+from turf_saas.gateways import STRIPE_ADDRESS, GatewayDown, GatewayFailed, GatewayRefused
 from turf_saas.settings import Settings
 from turf_saas.stripe_doctor_prices import examine_prices
 from turf_saas.stripe_gateway import StripeGateway
@@ -31,7 +32,7 @@ def examine(db: Connection, gateway: StripeGateway, settings: Settings, *, prefi
     looks: dict[str, Callable[[], list[Finding]]] = {
         "permissions": lambda: _permissions(gateway, settings),
         "endpoint": lambda: _endpoints(gateway, prefix),
-        "deliveries": lambda: _deliveries(gateway),
+        "deliveries": lambda: _deliveries(gateway, fits=_fits(found)),
         "prices": lambda: examine_prices(db, gateway),
         "portal": lambda: _portal(gateway),
     }
@@ -42,8 +43,17 @@ def examine(db: Connection, gateway: StripeGateway, settings: Settings, *, prefi
             if not refused.of_key:  # which permission is missing is told above
                 found.append(Finding(check, "error", f"Stripe refuses to tell: {refused}"))
         except GatewayDown as down:
-            return [*found, Finding(check, "error", f"Stripe does not answer: {down}")]
+            return [*found, Finding(check, "error", _silent(settings, down))]
     return found
+
+
+def _silent(settings: Settings, failed: GatewayFailed) -> str:
+    return f"Stripe ({settings.stripe_api_base or STRIPE_ADDRESS}) does not answer: {failed}"
+
+
+def _fits(found: Sequence[Finding]) -> bool:
+    """Whether Stripe posts here what it should: what is not taken then fails here."""
+    return not any(one.check in ("endpoint", "events", "secret") and one.level == "error" for one in found)
 
 
 # -- settings and key ------------------------------------------------------------------------------------
@@ -61,6 +71,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("secret", "ok", f"Events are checked with {len(settings.stripe_webhook_secrets)} secret(s).")
     if settings.stripe_api_base:
         yield Finding("base", "warning", "BILLING_STRIPE_API_BASE is set: it is not Stripe that is asked.")
+    if urlsplit(settings.stripe_api_base).path.rstrip("/"):
+        bare = urlsplit(settings.stripe_api_base)._replace(path="", query="", fragment="").geturl()
+        sentence = f"BILLING_STRIPE_API_BASE has a path ({settings.stripe_api_base}); the SDK adds /v1 itself: {bare}."
+        yield Finding("base", "error", sentence)
     urls = {
         "BILLING_STRIPE_SUCCESS_URL": settings.stripe_success_url,
         "BILLING_STRIPE_CANCEL_URL": settings.stripe_cancel_url,
@@ -81,7 +95,7 @@ def _key(gateway: StripeGateway, settings: Settings) -> list[Finding]:
             return [Finding("key", "ok", f"{sentence} It is a {gateway.mode} key.")]
         return [Finding("key", "error", f"Stripe refuses STRIPE_SECRET_KEY: {refused} A new one: {KEYS}.")]
     except GatewayFailed as failed:
-        return [Finding("key", "error", f"Stripe does not answer: {failed}")]
+        return [Finding("key", "error", _silent(settings, failed))]
     found = [Finding("key", "ok", f"The key works: account {sid(account)}, {gateway.mode} mode.")]
     if settings.production and gateway.mode == "test":
         found.append(
@@ -118,9 +132,10 @@ def _endpoints(gateway: StripeGateway, prefix: str) -> list[Finding]:
     ours = [one for one in known if _path_of(one) in paths]
     if not ours:
         sentence = (
-            f"No webhook endpoint of this account ends in {paths[0]}. {ENDPOINTS} → Add destination, with the events"
+            f"No webhook endpoint of this account ends in {paths[0]}. {ENDPOINTS} → Add destination, with all events"
         )
-        return [Finding("endpoint", "error", f"{sentence} {', '.join(stripe_events.HANDLERS)}.")]
+        many = len(stripe_events.HANDLERS)
+        return [Finding("endpoint", "error", f"{sentence}, or the {many} that docs/stripe.md lists.")]
     enabled = [one for one in ours if one.get("status") == "enabled"]
     if not enabled:
         sentence = "is disabled: after days of failures Stripe turns it off"
@@ -150,14 +165,14 @@ def _endpoint(endpoint: Json, *, live: bool) -> Iterator[Finding]:
     chosen = set(given) if isinstance(given, list) else set()
     missing = [name for name in stripe_events.HANDLERS if name not in chosen] if "*" not in chosen else []
     if missing:
-        yield Finding("events", "error", f"Stripe does not send {', '.join(missing)}. {where}.")
+        yield Finding("events", "error", f"Stripe does not send {_some(missing)}. {where}.")
     else:
         yield Finding(
             "events", "ok", f"Stripe sends all of the {len(stripe_events.HANDLERS)} events that are acted upon."
         )
     unused = sorted(chosen - {"*"} - set(stripe_events.HANDLERS))
     if unused or "*" in chosen:
-        what = ", ".join(unused) if unused else "every event there is"
+        what = _some(unused) if unused else "every event there is"
         yield Finding("events", "ok", f"It sends {what}, too: what is not acted upon is stored and ignored.")
     if live and not _url(endpoint).startswith("https://"):
         yield Finding("endpoint", "error", f"{_url(endpoint)} is no https address.")
@@ -169,14 +184,25 @@ def _endpoint(endpoint: Json, *, live: bool) -> Iterator[Finding]:
         yield Finding("version", "warning", sentence)
 
 
-def _deliveries(gateway: StripeGateway) -> list[Finding]:
+def _some(names: Sequence[str]) -> str:
+    """As many as a line has room for, and how many there are besides."""
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more])
+
+
+def _deliveries(gateway: StripeGateway, *, fits: bool) -> list[Finding]:
+    """fits: whether the endpoint is as it should be."""
     missed = gateway.list("events", most=100, delivery_success=False)
     if not missed:
         return [Finding("deliveries", "ok", "Every event was delivered.")]
     kinds = Counter(str(one.get("type")) for one in missed).most_common(SHOWN)
     shown = ", ".join(f"{kind} ({many})" for kind, many in kinds)
+    likely = (
+        f" The endpoint fits, so the likely cause is STRIPE_WEBHOOK_SECRET: {ENDPOINTS} → the endpoint → Signing secret"
+        " (the log says 'webhook refused'), or that this app was not reached."
+    )
     sentence = f"{len(missed)} events were not delivered yet, of which {shown}. flask billing reconcile takes them."
-    return [Finding("deliveries", "warning", sentence)]
+    return [Finding("deliveries", "warning", sentence + (likely if fits else ""))]
 
 
 # -- the portal ----------------------------------------------------------------------------------------------

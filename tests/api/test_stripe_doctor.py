@@ -93,7 +93,9 @@ def test_a_key_that_stripe_refuses_is_told_without_it(run: Run, stripe_fake: Str
 
 def test_a_stripe_that_does_not_answer_is_told(run: Run, stripe_fake: StripeFake) -> None:
     stripe_fake.down = True
-    assert run()[:2] == (1, [BASE, ("error", "key")])
+    code, found, said = run()
+    assert (code, found) == (1, [BASE, ("error", "key")])
+    assert f"Stripe ({stripe_fake.url}) does not answer" in said
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,9 @@ def test_an_endpoint_that_is_not_there_or_is_disabled_is_told(run: Run, well: st
     code, found, said = run()
     assert (code, found) == (1, [BASE, ("error", "endpoint")])
     assert "/api/v1/billing/webhooks/stripe" in said
-    assert all(name in said for name in HANDLERS)
+    assert f"or the {len(HANDLERS)} that docs/stripe.md lists" in said
+    client.v1.webhook_endpoints.update(endpoint.id, {"url": HOOK, "enabled_events": [*HANDLERS][:3]})
+    assert f"{', '.join([*HANDLERS][3:8])}, and {len(HANDLERS) - 8} more." in run()[2]
 
 
 def test_each_event_that_the_endpoint_is_not_sent_is_named(run: Run, well: str, stripe_fake: StripeFake) -> None:
@@ -165,6 +169,15 @@ def test_events_that_nobody_took_are_counted(run: Run, well: str, stripe_fake: S
     code, found, said = run()
     assert (code, found) == (0, [BASE, ("warning", "deliveries")])
     assert "1 events were not delivered yet, of which customer.created (1)" in said
+    assert "the likely cause is STRIPE_WEBHOOK_SECRET" in said
+    client.v1.webhook_endpoints.update(endpoint.id, {"enabled_events": ["customer.created"]})
+    assert "likely cause" not in run()[2], "that its endpoint lacks events is told already"
+
+
+def test_an_address_with_a_path_is_told_with_the_one_that_works(run: Run, stripe_fake: StripeFake) -> None:
+    code, found, said = run(BILLING_STRIPE_API_BASE=f"{stripe_fake.url}/v1")
+    assert (code, found[:2]) == (1, [BASE, ("error", "base")])
+    assert f"has a path ({stripe_fake.url}/v1); the SDK adds /v1 itself: {stripe_fake.url}." in said
 
 
 @pytest.mark.parametrize(

@@ -193,11 +193,29 @@ def test_a_lost_answer_changes_it_once_and_the_next_request_knows(shop: Shop, al
     assert len(shop.get(alice, "/invoices")["items"]) == 2
 
 
-def test_what_stripe_refuses_leaves_everything_as_it_was(shop: Shop, alice: Person) -> None:
+def test_what_stripe_refuses_leaves_everything_as_it_was_and_only_the_log_says_why(
+    shop: Shop, alice: Person, caplog: pytest.LogCaptureFixture
+) -> None:
     number = buy(shop, alice, "pro")
-    shop.fake.fault("POST", "/v1/subscriptions", status=400)
-    assert change(shop, alice, number, "premium", 502)["code"] == "gateway_failed"
+    shop.fake.fault("POST", "/v1/subscriptions", status=400, message="No such price, says sk_test_of_the_tests.")
+    refused = shop.post(alice, f"/subscriptions/{number}/change", {"plan": "premium"})
+    assert (refused.status_code, refused.json["code"], "Retry-After" in refused.headers) == (
+        502, "gateway_refused", False)  # fmt: skip
+    assert "No such price" not in refused.text
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "the payment service refuses it: " in said
+    assert "No such price, says ?" in said
     assert shop.get(alice, "/subscription")["subscription"]["pending_change"] is None
+
+
+def test_a_stripe_that_is_away_is_asked_again_in_a_minute(
+    shop: Shop, alice: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.fake.down = True
+    refused = shop.post(alice, "/portal", {})
+    assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (502, "gateway_failed", "60")
+    (said,) = [record for record in caplog.records if record.name == "wsgi" or "payment service" in record.message]
+    assert (said.levelname, "the payment service did not do it: unreachable" in said.message) == ("WARNING", True)
 
 
 @pytest.mark.parametrize(

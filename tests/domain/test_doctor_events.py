@@ -20,11 +20,14 @@ SETTINGS = read_settings({"TURF_SAAS_DB": "unused"})
     ("given", "found"),
     [
         ({}, None),
-        ({"STRIPE_WEBHOOK_SECRET": "whsec_1"}, ("ok", "What Stripe tells is taken.")),
+        (
+            {"STRIPE_WEBHOOK_SECRET": "whsec_1"},
+            ("ok", "A secret is set; flask billing stripe-doctor asks whether Stripe posts here."),
+        ),
         ({"STRIPE_SECRET_KEY": "sk_test_1"}, ("error", DEAF_TO_STRIPE)),
         (
             {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"},
-            ("ok", "What Stripe tells is taken."),
+            ("ok", "A secret is set; flask billing stripe-doctor asks whether Stripe posts here."),
         ),
     ],
 )

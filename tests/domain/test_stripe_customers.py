@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from billing_db import Connection, atomic, execute, fetch_all
 from tests.cast import Person
 from tests.conftest import NOW
+from tests.issued import issue_one
 from tests.stripe_payloads import (
     AT,
     CUSTOMER,
@@ -29,6 +31,7 @@ from turf_saas.rehearsal import rehearsal
 from turf_saas.settings import read_settings
 from turf_saas.stripe_applying import find_customer
 from turf_saas.subscriptions import find_live, find_of_stripe
+from turf_saas.values import instant_text
 
 SETTINGS = read_settings({"TURF_SAAS_DB": "unused"})
 
@@ -70,6 +73,31 @@ def test_the_first_card_is_used_and_a_new_default_after_it_and_each_pays_what_is
     assert tell(db, NOW, SETTINGS, told[2]).result == "applied"
     assert tell_all(db, NOW, SETTINGS, [_default("pm_2", AT + 3), *told]) == ["ignored", *["duplicate"] * 3]
     assert (_pays_with(db, alice), _payings(db)) == ("pm_2", 2)
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "status", "used"),
+    [(AT, "open", "pm_2"), (AT + 1, "open", "pm_2"), (AT + 2, "open", "pm_1"), (None, "open", "pm_1"),
+     (AT, "paid", "pm_1")],
+)  # fmt: skip
+def test_a_card_that_comes_after_a_failed_charge_is_used_and_a_good_one_stays(
+    db: Connection, alice: Person, failed_at: int | None, status: str, used: str
+) -> None:
+    tell(db, NOW, SETTINGS, _moved("attached", "pm_1", AT))
+    with atomic(db):
+        execute(
+            db,
+            """INSERT INTO billing_gateway_invoices (invoice_id, user_id, gateway, provider_id, status, amount_cents,
+                                                     first_failed_at, created_at, updated_at)
+               VALUES (:id, :user_id, 'stripe', 'in_1', :status, 1200, :failed_at, :now, :now)""",
+            id=issue_one(db, alice, 1_000).id,
+            user_id=alice.id,
+            status=status,
+            failed_at=instant_text(datetime.fromtimestamp(failed_at, UTC)) if failed_at is not None else None,
+            now="2026-05-01T06:00:00Z",
+        )
+    tell(db, NOW, SETTINGS, _moved("attached", "pm_2", AT + 1))
+    assert (_pays_with(db, alice), _payings(db)) == (used, 1 + (used == "pm_2"))
 
 
 def test_a_renewed_card_pays_what_is_open_where_it_is_the_one_in_use(db: Connection, alice: Person) -> None:
