@@ -52,6 +52,24 @@ def test_a_refusal_that_no_event_explains_is_asked_for_and_is_as_hard(
     assert "subscription_changed" in [notice.kind for notice in collector.notices]
 
 
+def test_a_refusal_is_explained_though_it_is_paid_before_anybody_asks(
+    db: Connection, collector: Collector, alice: Person
+) -> None:
+    """Its intent does not say it any more: the charge does."""
+    collector.fake.card_turns(collector.give_card(alice), "pm_card_chargeDeclinedInsufficientFunds")
+    invoice = sent(db, collector, alice)
+    stripe_id = str(collector.row(invoice).provider_id)
+    good = client_of(collector.fake).v1.payment_methods.attach(
+        "pm_card_visa", {"customer": str(collector.at_stripe()[0]["customer"])}
+    )
+    client_of(collector.fake).v1.invoices.pay(stripe_id, {"payment_method": good.id})
+    hear_all(db, collector, but=("payment_intent.payment_failed", "charge.failed"))
+    assert [one[2] for one in stands(db, invoice).attempts if one[0] == "failed"] == [None]
+    collector.work()
+    assert [one[2] for one in stands(db, invoice).attempts if one[0] == "failed"] == ["insufficient_funds"]
+    assert stands(db, invoice)[0] == "paid"
+
+
 def test_a_card_for_what_was_paid_by_transfer_meanwhile_is_account_credit_though_its_payment_is_never_told(
     db: Connection, collector: Collector, alice: Person
 ) -> None:
