@@ -265,7 +265,7 @@ def test_one_that_stripe_does_not_know_ends_here(shop: Shop, alice: Person, when
 def test_one_that_a_test_key_cannot_see_goes_on(shop: Shop, alice: Person) -> None:
     number = buy(shop, alice)
     live = "a similar object exists in live mode, but a test mode key was used to make this request."
-    shop.fake.fault("POST", "/v1/subscriptions", status=404, message=live)
+    shop.fake.fault("*", "/v1/subscriptions", status=404, message=live, times=2)
     assert shop.post(alice, f"/subscriptions/{number}/cancel").status_code == 502
     assert shop.plan_of(alice) == ("premium", "stripe")
 
