@@ -108,7 +108,7 @@ PAYMENT_MESSAGES: dict[str, dict[str, str]] = {
     },
     # -- Stripe on loopback
     "stripe_fake_in_production": {
-        "fr": "Le faux Stripe n'encaisse rien : il est refusé en production. BILLING_ENV=development dit que ce n'en est pas une.",
+        "fr": "Le faux Stripe n'encaisse rien : il est refusé en production (BILLING_ENV=development, sinon).",
         "en": "The fake Stripe takes no money: it is refused in production. BILLING_ENV=development says this is none.",
     },
     "stripe_fake_port_taken": {
