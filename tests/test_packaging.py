@@ -67,7 +67,9 @@ def packages_used(*rooms: str) -> set[str]:
 def test_everything_that_the_plugin_imports_is_declared() -> None:
     used = packages_used("billing_db.py", "turf_saas", "api_v1")
     comes_with_stripe = {"typing_extensions"}  # its types are read with that
-    assert used - set(DEPENDENCIES) - set(EXTRAS) - ONLY_IF_THE_HOST_HAS_IT <= {"flasgger", "pytest"} | comes_with_stripe
+    assert (
+        used - set(DEPENDENCIES) - set(EXTRAS) - ONLY_IF_THE_HOST_HAS_IT <= {"flasgger", "pytest"} | comes_with_stripe
+    )
 
 
 def test_everything_that_the_reference_host_imports_is_in_the_requirements() -> None:
