@@ -21,6 +21,7 @@ from typing import Any
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 SECONDS = 60
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "15")
 PEOPLE = ("demo@example.com", "admin@example.com")
@@ -28,6 +29,7 @@ PASSWORD = "demo-demo-demo"  # of the demo data: no secret
 
 RULES_BETWEEN_FIELDS = {
     "PATCH /plans/{code}": "a plan is right as a whole",
+    "POST /checkout": "the plan is one that is sold",
     "POST /discounts": "percent or amount_cents, and months with their duration",
     "POST /invoice-items": "the quantity is above 0, and the amount no fraction of a cent",
     "POST /invoices/{number}/credit-notes": "an amount or lines, not both",
@@ -41,6 +43,8 @@ RULES_BETWEEN_FIELDS = {
     "POST /quotas/reserve": "a user's id is printable text",
     "POST /tenants": "admin_email and admin_password come together",
     "PUT /profile": "a professional has an address, and numbers of registers have check digits",
+    "POST /webhooks/payment": "the body is signed",
+    "POST /webhooks/stripe": "the body is signed",
     "POST /usage": "quantity and amount are the same, and an instant lies at most 35 days back",
 }
 
@@ -52,8 +56,10 @@ def reference_host(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder.mkdir(parents=True)
-    environment = os.environ | {"PORT": str(port), "TURF_SAAS_DB": str(folder / "served.db")}
-    with (folder / "server.log").open("w") as log:
+    from api_v1.stripe_fake import StripeFake
+
+    with StripeFake() as stripe, (folder / "server.log").open("w") as log:
+        environment = os.environ | {"PORT": str(port), "TURF_SAAS_DB": str(folder / "served.db"), **paid_by(stripe.url)}
         server = subprocess.Popen([sys.executable, "wsgi.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
@@ -63,6 +69,19 @@ def reference_host(folder: Path) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(timeout=20)
+
+
+def paid_by(stripe: str) -> dict[str, str]:
+    """Stripe on loopback: without any, what asks it would answer 503."""
+    page = "https://host.example/"
+    return {
+        "STRIPE_SECRET_KEY": "sk_test_served",
+        "STRIPE_WEBHOOK_SECRET": "whsec_served",
+        "BILLING_STRIPE_API_BASE": stripe,
+        "BILLING_STRIPE_SUCCESS_URL": page,
+        "BILLING_STRIPE_CANCEL_URL": page,
+        "BILLING_STRIPE_RETURN_URL": page,
+    }
 
 
 def answers(server: subprocess.Popen[bytes], url: str) -> bool:
