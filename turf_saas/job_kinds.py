@@ -14,6 +14,7 @@ from turf_saas import (
     issuing,
     open_checkouts,
     payouts,
+    profiles,
     received_events,
     refunds,
     reservations,
@@ -23,6 +24,7 @@ from turf_saas import (
     stripe_balances,
     stripe_inbox,
     stripe_reading,
+    stripe_repricing,
     stripe_sessions,
     stripe_subscriptions,
     stripe_sync,
@@ -173,5 +175,6 @@ KINDS = {
     "billing.generate_monthly_invoice": Kind(generate_monthly_invoice, by_itself=True),
     refunds.SEND_JOB: Kind(sending_refunds.send_refund, by_itself=True),
     payouts.READ_JOB: Kind(payouts.read_payout, by_itself=True),
+    profiles.REPRICE_JOB: Kind(stripe_repricing.reprice_subscription, by_itself=True),
     stripe_balances.TAKE_JOB: Kind(stripe_balances.take_balance, by_itself=True),
 }

@@ -7,12 +7,16 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from billing_db import Connection, atomic, execute, fetch_all, fetch_one
+from turf_saas import jobs
 from turf_saas.buyer import Buyer
 from turf_saas.errors import NotFound
 from turf_saas.many import named, parts, places
 from turf_saas.seller import seller_of
 from turf_saas.settings import Settings
+from turf_saas.subscriptions import find_live
 from turf_saas.values import UserId, instant_text
+
+REPRICE_JOB = "billing.reprice_subscription"
 
 
 def get_profile(db: Connection, settings: Settings, user_id: UserId) -> Buyer:
@@ -68,3 +72,6 @@ def set_profile(db: Connection, now: datetime, user_id: UserId, tenant_id: int, 
         )
         if not written:  # he was put into another tenant meanwhile
             raise NotFound("user_not_found")
+        live = find_live(db, user_id)
+        if live is not None and live.billed_by == "stripe":  # its price there has the VAT of who he was
+            jobs.enqueue(db, now, REPRICE_JOB, {"user_id": user_id}, tenant_id=tenant_id)

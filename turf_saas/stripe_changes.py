@@ -91,7 +91,7 @@ def ask_change(
     if new.id == old.id and seen.pending_plan_id is None:
         raise Conflict("plan_unchanged", plan=old.code)
     if new.id == old.id:
-        return Asked(_reprice(db, now, settings, stripe, seen, old, "stay", {"proration_behavior": "none"}), drops=True)
+        return Asked(reprice(db, now, settings, stripe, seen, old, "stay", {"proration_behavior": "none"}), drops=True)
     require_price(stripe, new)
     if when_of(wish, seen, old, new, is_admin=is_admin) == "now":
         return _change_now(db, now, settings, stripe, seen, old, new, prorate=wish.prorate)
@@ -117,7 +117,7 @@ def _change_now(
     behavior = "none" if in_trial or not prorate else "always_invoice" if more else "create_prorations"
     there = stripe.retrieve(SUBSCRIPTIONS, _stripe_id(seen))
     terms = {"proration_behavior": behavior, "payment_behavior": "pending_if_incomplete", **EXPAND}
-    answer = _reprice(db, now, settings, stripe, seen, new, "change", terms, there)
+    answer = reprice(db, now, settings, stripe, seen, new, "change", terms, there)
     if answer.get("pending_update"):
         return Asked(answer)  # the old one stays until it is paid
     billed = answer.get("latest_invoice")
@@ -145,7 +145,7 @@ def _change_later(
         waits = {"pending_plan_id": new.id, "pending_at": held.current_period_end}
         intended = update_subscription(db, now, held, at=now, by=by, reason="change_asked", **waits)
     try:
-        return Asked(_reprice(db, now, settings, stripe, intended, new, "later", {"proration_behavior": "none"}))
+        return Asked(reprice(db, now, settings, stripe, intended, new, "later", {"proration_behavior": "none"}))
     except (GatewayRefused, CardDeclined):
         _take_back(db, now, seen, intended)
         raise
@@ -159,7 +159,7 @@ def _take_back(db: Connection, now: datetime, seen: Subscription, intended: Subs
             update_subscription(db, now, held, at=now, by=None, reason="refused", **waited)
 
 
-def _reprice(
+def reprice(
     db: Connection,
     now: datetime,
     settings: Settings,
@@ -173,12 +173,12 @@ def _reprice(
     """Its item has the plan's price. Of several items it is the one whose price is a plan's now."""
     there = there or stripe.retrieve(SUBSCRIPTIONS, _stripe_id(seen))
     price = price_for(db, now, settings, stripe, plan, seen.user_id)
-    item = _item_of(db, there, seen)
+    item = item_of(db, there, seen)
     params = {"items": [{"id": item, "price": price}], **terms}
     return _update(db, now, stripe, seen, f"{step}-{plan.id}", params)
 
 
-def _item_of(db: Connection, there: Json, seen: Subscription) -> str:
+def item_of(db: Connection, there: Json, seen: Subscription) -> str:
     items = items_of(there.get("items"))
     sold = [one for one in items if find_plan(db, seen.tenant_id, {"items": {"data": [one]}}, seen) is not None]
     found = sid(next(iter(sold or items), None))
@@ -232,7 +232,7 @@ def _ask_end(
         if seen.pending_plan_id is None:
             return Asked(_update(db, now, stripe, seen, "cancel", ends))
         old, terms = rollover.get_version(db, seen), {"proration_behavior": "none", **ends}
-        return Asked(_reprice(db, now, settings, stripe, seen, old, "cancel", terms), drops=True)
+        return Asked(reprice(db, now, settings, stripe, seen, old, "cancel", terms), drops=True)
     params = {"invoice_now": False, "prorate": False, **told}
     stripe_id = _stripe_id(seen)
     try:

@@ -310,3 +310,48 @@ def test_the_months_invoice_of_a_renewed_subscription_has_no_fee(shop: Shop, ali
     kinds = [row["kind"] for row in fetch_all(shop.db, "SELECT kind FROM invoices ORDER BY id")]
     assert kinds == ["stripe", "stripe"]
     assert fetch_all(shop.db, "SELECT * FROM billing_periods") == []
+
+
+# -- its buyer -------------------------------------------------------------------------------------------
+
+
+def live_in(shop: Shop, person: Person, country: str) -> None:
+    reply = shop.client.put(
+        "/api/v1/billing/profile", json={"kind": "consumer", "country": country}, headers=person.headers
+    )
+    assert reply.status_code == 200, reply.data
+    shop.work()
+
+
+def costs(shop: Shop) -> int:
+    """A month of it, at Stripe."""
+    amount: int = there(shop)["items"]["data"][0]["price"]["unit_amount"]
+    return amount
+
+
+def test_who_lives_elsewhere_pays_the_vat_of_there_from_the_next_period_on(shop: Shop, alice: Person) -> None:
+    """19.00, and 20 % in France. So nobody subscribes from where there is none, and moves home."""
+    live_in(shop, alice, "US")
+    number = buy(shop, alice)
+    assert costs(shop) == 1_900
+    live_in(shop, alice, "FR")
+    assert costs(shop) == 2_280
+    live_in(shop, alice, "US")
+    live_in(shop, alice, "FR")
+    assert costs(shop) == 2_280
+    shop.hear()
+    shop.work()
+    assert len(shop.get(alice, "/invoices")["items"]) == 1, "nothing is billed for the period that is paid"
+    assert shop.plan_of(alice) == ("premium", "stripe")
+    change(shop, alice, number, "pro")
+    assert costs(shop) == 5_880
+
+
+def test_a_plan_that_names_its_price_keeps_it_wherever_its_buyer_lives(shop: Shop, alice: Person) -> None:
+    price = client_of(shop.fake).v1.prices.create(
+        {"currency": "eur", "unit_amount": 3_000, "recurring": {"interval": "month"}, "product_data": {"name": "Named"}}
+    )
+    catalogue.create_plan(shop.db, THEN, 1, PlanDraft("named", "Named", 3_000, "EUR", stripe_price_id=price.id))
+    buy(shop, alice, "named")
+    live_in(shop, alice, "US")
+    assert costs(shop) == 3_000
