@@ -240,6 +240,7 @@ def test_a_healthy_house_has_no_error_and_nothing_is_changed(run: Run, engine: s
         "orphans",
         "seller",
         "jobs",
+        "retried_jobs",
         "dead_jobs",
         "months",
         "events",
