@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, cast
 
 from flask import has_request_context
 
@@ -17,12 +16,8 @@ from turf_saas.invoices import Invoice
 from turf_saas.notices import Notice
 from turf_saas.payments import Received
 from turf_saas.refunds import Refunded
+from turf_saas.subscription_words import What, words_for
 from turf_saas.subscriptions import Subscription
-
-What = Literal[
-    "subscribed", "changed", "change_scheduled", "change_dropped", "cancel_scheduled", "canceled", "resumed",
-    "trial_ended", "rolled_over", "past_due", "unpaid", "active",
-]  # fmt: skip
 
 
 def tell(runtime: Runtime, subscription: Subscription, what: What) -> None:
@@ -70,22 +65,6 @@ def tell_what_time_brought(runtime: Runtime, before: Subscription, after: Subscr
     """The same of what nobody asked for: in a job, once for each thing that happened, whatever was caught up."""
     for what in words_for(before, after):
         tell(runtime, after, what)
-
-
-def words_for(before: Subscription, after: Subscription) -> list[What]:
-    """What became of a subscription while time passed, in order."""
-    words: list[What] = []
-    if before.status == "trialing" and after.status != "trialing" and after.trial_end == before.current_period_end:
-        words.append("trial_ended")
-    elif after.current_period_start != before.current_period_start:
-        words.append("rolled_over")
-    if (after.plan, after.plan_id) != (before.plan, before.plan_id):
-        words.append("changed")
-    if after.status != before.status and after.status in ("past_due", "unpaid", "canceled"):
-        words.append(cast(What, after.status))
-    elif after.status == "active" and before.status in ("past_due", "unpaid"):
-        words.append("active")
-    return words
 
 
 def word_for(seen: Subscription, changed: Subscription) -> What:

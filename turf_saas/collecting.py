@@ -140,7 +140,6 @@ def _note_sent(db: Connection, now: datetime, bundle: Bundle, there: Json) -> No
         "open",
         seen=BEING_SENT,
         hosted_url=_text(dig(there, "hosted_invoice_url")),
-        pdf_url=_text(dig(there, "invoice_pdf")),
     )
     stands_still = there.get("status") == "open" and there.get("auto_advance") is False
     if stands_still or read_bundle(db, invoice.id).due_cents != bundle.amount_cents:

@@ -90,13 +90,12 @@ def reflect(db: Connection, now: datetime, event: Event, invoice: Invoice) -> Ga
             provider_id=stripe_id,
             status=status,
             hosted_url=_url(given.get("hosted_invoice_url")),
-            pdf_url=_url(given.get("invoice_pdf")),
             attempt_count=max(0, min(tries, MOST_TRIES)),
             next_attempt_at=instant_text(retried_at) if retried_at is not None else None,
         )
     found = gateway_invoices.find(db, invoice.id)
     if found is None:  # told of something that has no status: it is known all the same
-        _write(db, now, invoice, provider_id=stripe_id, status="open", hosted_url=None, pdf_url=None, attempt_count=0,
+        _write(db, now, invoice, provider_id=stripe_id, status="open", hosted_url=None, attempt_count=0,
                next_attempt_at=None)  # fmt: skip
         found = gateway_invoices.find(db, invoice.id)
     assert found is not None, "it has just been written"
@@ -107,9 +106,9 @@ def _write(db: Connection, now: datetime, invoice: Invoice, **told: object) -> N
     execute(
         db,
         """INSERT INTO billing_gateway_invoices (invoice_id, tenant_id, user_id, gateway, provider_id, status,
-                                                 amount_cents, hosted_url, pdf_url, attempt_count, next_attempt_at,
+                                                 amount_cents, hosted_url, attempt_count, next_attempt_at,
                                                  created_at, updated_at)
-           VALUES (:invoice_id, :tenant_id, :user_id, :gateway, :provider_id, :status, :amount, :hosted_url, :pdf_url,
+           VALUES (:invoice_id, :tenant_id, :user_id, :gateway, :provider_id, :status, :amount, :hosted_url,
                    :attempt_count, :next_attempt_at, :now, :now)
            ON CONFLICT (invoice_id) DO UPDATE
               SET status = CASE WHEN billing_gateway_invoices.status = 'mismatch' AND excluded.status <> 'void'
@@ -118,7 +117,6 @@ def _write(db: Connection, now: datetime, invoice: Invoice, **told: object) -> N
                                 THEN billing_gateway_invoices.status ELSE excluded.status END,
                   provider_id = COALESCE(billing_gateway_invoices.provider_id, excluded.provider_id),
                   hosted_url = COALESCE(excluded.hosted_url, billing_gateway_invoices.hosted_url),
-                  pdf_url = COALESCE(excluded.pdf_url, billing_gateway_invoices.pdf_url),
                   attempt_count = excluded.attempt_count, next_attempt_at = excluded.next_attempt_at,
                   updated_at = excluded.updated_at""",
         invoice_id=invoice.id,

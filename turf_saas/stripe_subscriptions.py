@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,7 @@ from turf_saas.stripe_objects import Json, sid
 from turf_saas.stripe_plans import find_follower, find_plan
 from turf_saas.stripe_states import ENDED, FINAL, RECOVERED, State, rank_of, state_of
 from turf_saas.subscribing import enter
+from turf_saas.subscription_words import What, words_for
 from turf_saas.subscriptions import Subscription, find_of_stripe, hold, update_subscription
 from turf_saas.values import instant_text, parse_instant
 
@@ -293,26 +295,6 @@ def _reason(held: Subscription, columns: dict[str, Any]) -> str:
     return "changed" if columns.get("plan_id", held.plan_id) != held.plan_id else "told"
 
 
-def _told(changed: Subscription, words: list[str]) -> Outcome:
+def _told(changed: Subscription, words: Sequence[What]) -> Outcome:
     notices = [Notice("subscription_changed", {"subscription": changed, "what": word}) for word in words]
     return applied(*notices, known=(str(changed.stripe_subscription_id),))
-
-
-def words_for(before: Subscription, after: Subscription) -> list[str]:
-    """What became of it, in the words of the signal subscription_changed."""
-    words = []
-    if before.status == "trialing" and after.status not in ("trialing", "canceled"):
-        words.append("trial_ended")
-    elif before.current_period_start not in (None, after.current_period_start) and after.is_live:
-        words.append("rolled_over")
-    if (before.plan, before.plan_id) != (after.plan, after.plan_id):
-        words.append("changed")
-    elif after.pending_plan_id not in (None, before.pending_plan_id):
-        words.append("change_scheduled")
-    if after.status != before.status and after.status in ("past_due", "unpaid", "canceled"):
-        words.append(after.status)
-    elif after.status == "active" and before.status in ("past_due", "unpaid"):
-        words.append("active")
-    if after.is_live and after.cancel_at_period_end != before.cancel_at_period_end:
-        words.append("cancel_scheduled" if after.cancel_at_period_end else "resumed")
-    return words

@@ -71,7 +71,6 @@ CREATE TABLE billing_gateway_invoices (
     amount_cents ${int} NOT NULL CHECK (amount_cents >= 0),
     carried_into ${int} REFERENCES invoices (id),
     hosted_url TEXT,
-    pdf_url TEXT,
     attempt_count ${int} NOT NULL DEFAULT 0,
     next_attempt_at ${text},
     first_failed_at ${text},
